@@ -1,0 +1,65 @@
+"""Build the documentation: ``python -m sphinx -W --keep-going docs docs/_build``."""
+
+import warnings
+
+import skbnn
+
+project = "skbnn"
+author = "the skbnn developers"
+copyright = author
+version = release = skbnn.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+default_role = "py:obj"
+
+autosummary_generate = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+numpydoc_validation_checks = {"GL06", "GL07", "GL08", "PR01", "PR02", "PR03", "RT01", "SS03"}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "skbnn"
+html_show_sourcelink = False
+html_theme_options = {
+    "show_toc_level": 2,
+    "secondary_sidebar_items": ["page-toc"],
+    "navigation_with_keys": False,
+}
+
+sphinx_gallery_conf = {
+    "examples_dirs": ["../examples"],
+    "gallery_dirs": ["auto_examples"],
+    "backreferences_dir": "generated/backreferences",
+    "doc_module": ("skbnn",),
+    "reference_url": {"skbnn": None},
+    "within_subsection_order": "FileNameSortKey",
+    "plot_gallery": True,
+    "abort_on_example_error": False,
+    "show_signature": False,
+    "download_all_examples": False,
+    "min_reported_time": 0,
+}
+
+
+def skip_scikit_learn(app, what, name, obj, skip, options):
+    """Leave out what scikit-learn's own documentation describes, such as ``get_params``."""
+    module = getattr(obj, "__module__", None) or ""
+    return True if module.startswith("sklearn.") else None
+
+
+def setup(app):
+    """Register the function above."""
+    app.connect("autodoc-skip-member", skip_scikit_learn)
+
+
+# A figure that is drawn on a machine without a screen.
+warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")

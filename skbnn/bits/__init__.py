@@ -1,0 +1,74 @@
+"""Bits: what they mean, how they are packed, and the kernels that compute on them.
+
+The contract stands in :mod:`skbnn.bits.packing`. Kernels come twice, with the same names and
+signatures: :mod:`skbnn.bits.reference` is their plain NumPy definition, and
+:mod:`skbnn.bits.kernels` is what runs. :func:`backend` chooses; importing this package loads
+NumPy only.
+"""
+
+from importlib import import_module
+
+from skbnn.bits.packing import (
+    ThresholdLayout,
+    complement,
+    interleave,
+    lanes_for,
+    n_words,
+    pack_bits,
+    sign_bits,
+    tail_mask,
+    threshold_layout,
+    unpack_bits,
+)
+
+__all__ = [
+    "ThresholdLayout",
+    "backend",
+    "complement",
+    "interleave",
+    "lanes_for",
+    "n_words",
+    "pack_bits",
+    "sign_bits",
+    "tail_mask",
+    "threshold_layout",
+    "unpack_bits",
+]
+
+_MODULES = {
+    "auto": ("skbnn.bits.kernels", "skbnn.bits.reference"),
+    "numba": ("skbnn.bits.kernels",),
+    "numpy": ("skbnn.bits.reference",),
+}
+
+
+def backend(name="auto"):
+    """Return the module whose functions are the kernels.
+
+    Parameters
+    ----------
+    name : {"auto", "numba", "numpy"}, default="auto"
+        ``"numba"``: compiled kernels; ``"numpy"``: their definitions, slower but without Numba;
+        ``"auto"``: the first where Numba can be imported, else the second.
+
+    Returns
+    -------
+    kernels : module
+        :mod:`skbnn.bits.kernels` or :mod:`skbnn.bits.reference`.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    ImportError
+        If ``"numba"`` is asked for and cannot be imported.
+    """
+    if name not in _MODULES:
+        raise ValueError(f"Unknown backend {name!r}; known are {', '.join(map(repr, _MODULES))}.")
+    *preferred, last = _MODULES[name]
+    for module in preferred:
+        try:
+            return import_module(module)
+        except ImportError:
+            continue
+    return import_module(last)

@@ -1,0 +1,271 @@
+"""Kernels of products: one generated tile, three ways to end it.
+
+A tile takes a few rows and one block of interleaved units and keeps all their mismatch counts in
+registers: ``height x n_vectors`` accumulators of eight 64-bit lanes. For each word of the rows it
+loads the units' vectors once, spreads the word of each row over a vector, and adds
+``popcount(unit ^ row)``. It is written in LLVM's intermediate language, on vectors of eight
+words, because automatic vectorisers miss it on most targets; where a processor lacks an
+instruction, LLVM finds others. What ends the tile decides which kernel it makes: counts are
+stored, or compared and packed, or only the nearest unit is kept.
+
+Rows are taken in blocks that stay in the first levels of cache while all units pass over them.
+
+Intrinsics and their kernels share this file because a cached kernel is renewed only when the file
+that defines it changes. Lanes and half words are little-endian.
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.core.errors import TypingError
+from numba.extending import intrinsic
+
+__all__ = ["compare_mismatches", "count_mismatches", "nearest_units"]
+
+_LANES = 8
+_INT1, _INT8, _INT32, _INT64 = (ir.IntType(width) for width in (1, 8, 32, 64))
+_VECTOR = ir.VectorType(_INT64, _LANES)
+_HALVES = ir.VectorType(_INT32, _LANES)
+_FEW_ROWS = 32
+_MANY_ROWS = 256
+
+
+class _Tile:
+    """Emit a tile: the mismatches of some rows with one block of units.
+
+    Parameters
+    ----------
+    context, builder
+        Numba's target context and LLVM's instruction builder.
+    height : int
+        Rows of the tile.
+    row : LLVM value
+        The first of them.
+    types_, values : sequence
+        Numba types and LLVM values of (n_vectors, rows, first, last, units, block).
+    """
+
+    def __init__(self, context, builder, height, row, types_, values):
+        self.context, self.builder = context, builder
+        self.height, self.n_vectors, self.row = height, types_[0].literal_value, row
+        self.lanes = _INT64(self.n_vectors * _LANES)
+        self.column = builder.mul(values[5], self.lanes)
+        rows, self.width = self.row_start(types_[1], values[1], row)
+        units = self.element(types_[4], values[4], builder.mul(self.column, self.width))
+        self.counts = self._count(rows, units)
+
+    def element(self, array_type, array, offset):
+        """Return a pointer to an element of a contiguous array, counted flat."""
+        array = self.context.make_array(array_type)(self.context, self.builder, array)
+        return self.builder.gep(array.data, [offset])
+
+    def row_start(self, array_type, array, row):
+        """Return a pointer to the first element of a row of a matrix, and the row's length."""
+        shape = self.context.make_array(array_type)(self.context, self.builder, array).shape
+        _, length = cgutils.unpack_tuple(self.builder, shape)
+        return self.element(array_type, array, self.builder.mul(row, length)), length
+
+    def cells(self):
+        """Yield (row of the tile, first unit of the vector, counts) for each accumulator."""
+        for index, counts in enumerate(self.counts):
+            yield index // self.n_vectors, index % self.n_vectors * _LANES, counts
+
+    def place(self, start, length, row, unit, vector_type):
+        """Return a pointer into a matrix, given what belongs to the tile's first row and unit."""
+        offset = self.builder.add(self.builder.mul(_INT64(row), length), _INT64(unit))
+        pointer = self.builder.gep(start, [offset])
+        return self.builder.bitcast(pointer, vector_type.as_pointer())
+
+    def load(self, pointer, offset):
+        """Load the vector of words that begins some words behind a pointer."""
+        pointer = self.builder.gep(pointer, [_INT64(offset)])
+        return self.builder.load(self.builder.bitcast(pointer, _VECTOR.as_pointer()), align=8)
+
+    def spread(self, value):
+        """Return a vector that repeats a value."""
+        one = self.builder.insert_element(_VECTOR(ir.Undefined), value, _INT32(0))
+        return self.builder.shuffle_vector(one, _VECTOR(ir.Undefined), _HALVES(None))
+
+    def _count(self, rows, units):
+        """Emit the loop over words and return its accumulators, row by row."""
+        builder = self.builder
+        popcount = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(_VECTOR, [_VECTOR]), "llvm.ctpop.v8i64"
+        )
+        before = builder.block
+        head, body, after = (builder.append_basic_block(name) for name in ("head", "body", "after"))
+        builder.branch(head)
+
+        builder.position_at_end(head)
+        word = builder.phi(_INT64)
+        word.add_incoming(_INT64(0), before)
+        counts = [builder.phi(_VECTOR) for _ in range(self.height * self.n_vectors)]
+        for count in counts:
+            count.add_incoming(_VECTOR(None), before)
+        builder.cbranch(builder.icmp_signed("<", word, self.width), body, after)
+
+        builder.position_at_end(body)
+        unit = builder.gep(units, [builder.mul(word, self.lanes)])
+        vectors = [self.load(unit, v * _LANES) for v in range(self.n_vectors)]
+        for row in range(self.height):
+            place = builder.add(builder.mul(_INT64(row), self.width), word)
+            spread = self.spread(builder.load(builder.gep(rows, [place])))
+            for count, vector in zip(counts[row * self.n_vectors :], vectors, strict=False):
+                differing = builder.call(popcount, [builder.xor(vector, spread)])
+                count.add_incoming(builder.add(count, differing), body)
+        word.add_incoming(builder.add(word, _INT64(1)), body)
+        builder.branch(head)
+
+        builder.position_at_end(after)
+        return counts
+
+
+def _tiles(context, builder, signature, values):
+    """Emit the loops over rows, first by fours, then one by one, and yield the tile inside each."""
+    first, last = values[2:4]
+    n_rest = builder.and_(builder.sub(last, first), _INT64(3))
+    fours = builder.sub(last, n_rest)
+    for height, start, stop in ((4, first, fours), (1, fours, last)):
+        step = _INT64(height)
+        with cgutils.for_range_slice(builder, start, stop, step, _INT64) as (row, _):
+            yield _Tile(context, builder, height, row, signature.args, values)
+
+
+def _ascending(first):
+    """Return a constant vector of ascending numbers."""
+    return _VECTOR(list(range(first, first + _LANES)))
+
+
+def _signature(n_vectors, rows, first, last, units, block, *rest):
+    """Return the signature of an intrinsic: contiguous arrays, and places as int64."""
+    for argument in (rows, units, *rest):
+        if isinstance(argument, types.Array) and argument.layout != "C":
+            raise TypingError("Kernels take C-contiguous arrays.")
+    rest = (types.int64 if isinstance(argument, types.Integer) else argument for argument in rest)
+    return types.void(n_vectors, rows, types.int64, types.int64, units, types.int64, *rest)
+
+
+@intrinsic(prefer_literal=True)
+def _store_counts(typing, n_vectors, rows, first, last, units, block, out):
+    """Write the counts of rows and one block of units, as far as `out` has columns."""
+
+    def emit(context, builder, signature, values):
+        mask_type = ir.VectorType(_INT1, _LANES)
+        store_type = [_HALVES, _HALVES.as_pointer(), _INT32, mask_type]
+        store_some = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), store_type),
+            "llvm.masked.store.v8i32.p0",
+        )
+        for tile in _tiles(context, builder, signature, values):
+            start, length = tile.row_start(signature.args[6], values[6], tile.row)
+            start = builder.gep(start, [tile.column])
+            n_left = builder.sub(length, tile.column)
+            cells = [
+                (
+                    unit,
+                    builder.trunc(counts, _HALVES),
+                    tile.place(start, length, row, unit, _HALVES),
+                )
+                for row, unit, counts in tile.cells()
+            ]
+            is_whole = builder.icmp_signed("<=", tile.lanes, n_left)
+            with builder.if_else(is_whole) as (whole, cut):
+                with whole:
+                    for _, counts, place in cells:
+                        builder.store(counts, place, align=4)
+                with cut:
+                    for unit, counts, place in cells:
+                        mask = builder.icmp_signed("<", _ascending(unit), tile.spread(n_left))
+                        builder.call(store_some, [counts, place, _INT32(4), mask])
+        return context.get_dummy_value()
+
+    return _signature(n_vectors, rows, first, last, units, block, out), emit
+
+
+@intrinsic(prefer_literal=True)
+def _store_bits(typing, n_vectors, rows, first, last, units, block, limits, out):
+    """Write whether counts are within their limits: 32 bits, half a word, for each row."""
+
+    def emit(context, builder, signature, values):
+        for tile in _tiles(context, builder, signature, values):
+            bounds = tile.element(signature.args[6], values[6], tile.column)
+            start, length = tile.row_start(signature.args[7], values[7], tile.row)
+            halves = [_INT32(0)] * tile.height
+            for row, unit, counts in tile.cells():
+                bits = builder.icmp_signed("<=", counts, tile.load(bounds, unit))
+                bits = builder.zext(builder.bitcast(bits, _INT8), _INT32)
+                halves[row] = builder.or_(halves[row], builder.shl(bits, _INT32(unit)))
+            start = builder.bitcast(start, _INT32.as_pointer())
+            for row, half in enumerate(halves):
+                place = builder.add(builder.mul(_INT64(2 * row), length), values[5])
+                builder.store(half, builder.gep(start, [place]))
+        return context.get_dummy_value()
+
+    return _signature(n_vectors, rows, first, last, units, block, limits, out), emit
+
+
+@intrinsic(prefer_literal=True)
+def _keep_nearest(typing, n_vectors, rows, first, last, units, block, n_units, best):
+    """Lower the keys of `best`, lane by lane: the count in the upper half, the index below."""
+
+    def emit(context, builder, signature, values):
+        for tile in _tiles(context, builder, signature, values):
+            best_row = builder.sub(tile.row, values[2])
+            start, length = tile.row_start(signature.args[7], values[7], best_row)
+            column, limit = tile.spread(tile.column), tile.spread(values[6])
+            for row, unit, counts in tile.cells():
+                place = tile.place(start, length, row, unit, _VECTOR)
+                index = builder.add(column, _ascending(unit))
+                key = builder.or_(builder.shl(counts, _VECTOR([32] * _LANES)), index)
+                kept = builder.load(place, align=8)
+                is_lower = builder.icmp_signed("<", key, kept)
+                is_unit = builder.icmp_signed("<", index, limit)
+                key = builder.select(builder.and_(is_lower, is_unit), key, kept)
+                builder.store(key, place, align=8)
+        return context.get_dummy_value()
+
+    return _signature(n_vectors, rows, first, last, units, block, n_units, best), emit
+
+
+@njit(cache=True, nogil=True)
+def count_mismatches(rows, units, out):
+    """Count the bits in which rows and units differ."""
+    for first in range(0, len(rows), _FEW_ROWS):
+        last = min(first + _FEW_ROWS, len(rows))
+        for block in range(len(units)):
+            if units.shape[2] == 32:
+                _store_counts(4, rows, first, last, units, block, out)
+            else:
+                _store_counts(2, rows, first, last, units, block, out)
+
+
+@njit(cache=True, nogil=True)
+def compare_mismatches(rows, units, limits, out):
+    """Compare the mismatches of rows and units with a limit: a whole layer, from bits to bits."""
+    for first in range(0, len(rows), _MANY_ROWS):
+        last = min(first + _MANY_ROWS, len(rows))
+        for block in range(len(units)):
+            _store_bits(4, rows, first, last, units, block, limits, out)
+
+
+@njit(cache=True, nogil=True)
+def nearest_units(rows, units, n_units, index, distance):
+    """Find the unit nearest to each row; the lowest of those equally near."""
+    lanes = units.shape[2]
+    best = np.empty((_FEW_ROWS, lanes), np.int64)
+    for first in range(0, len(rows), _FEW_ROWS):
+        last = min(first + _FEW_ROWS, len(rows))
+        best[:] = np.iinfo(np.int64).max
+        for block in range(len(units)):
+            if lanes == 32:
+                _keep_nearest(4, rows, first, last, units, block, n_units, best)
+            else:
+                _keep_nearest(2, rows, first, last, units, block, n_units, best)
+        for n in range(first, last):
+            key = best[n - first, 0]
+            for lane in range(1, lanes):
+                key = min(key, best[n - first, lane])
+            index[n] = key & 0xFFFFFFFF
+            distance[n] = key >> 32

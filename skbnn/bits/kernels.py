@@ -1,0 +1,21 @@
+"""The compiled kernels: what the functions of :mod:`skbnn.bits.reference` define, fast.
+
+Every kernel is compiled at its first call and cached, releases the GIL and never starts threads;
+callers share rows out over threads. Arrays must be C-contiguous and may be read-only.
+"""
+
+from skbnn.bits._counting import combine_counts, count_columns, count_ones
+from skbnn.bits._encoding import encode_planes, encode_thresholds, threshold_sums
+from skbnn.bits._products import compare_mismatches, count_mismatches, nearest_units
+
+__all__ = [
+    "combine_counts",
+    "compare_mismatches",
+    "count_columns",
+    "count_mismatches",
+    "count_ones",
+    "encode_planes",
+    "encode_thresholds",
+    "nearest_units",
+    "threshold_sums",
+]

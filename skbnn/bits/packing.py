@@ -1,0 +1,273 @@
+"""What a bit means, and how bits lie in words.
+
+Everything that is packed anywhere in the package follows one contract:
+
+* A bit of 1 means +1, a bit of 0 means -1. The sign of zero is +1.
+* Bit ``i`` of a row is bit ``i % 64`` of word ``i // 64``. Words are ``uint64`` and the last axis
+  is the packed one.
+* Padding bits, those of the last word that stand for nothing, are 0 in *both* operands of a
+  product, where they cancel. The true ``n_bits`` therefore always travels with the words.
+* Then ``dot(a, w) = n_bits - 2 * popcount(a ^ w)``: a product counts mismatches.
+
+The kernels read two layouts that are derived from these canonical rows when a program is prepared
+and are never stored: units interleaved for vectors (:func:`interleave`), and the thresholds of the
+input encoding gathered by groups of 64 features (:func:`threshold_layout`).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = [
+    "WORD_BITS",
+    "ThresholdLayout",
+    "complement",
+    "interleave",
+    "lanes_for",
+    "n_words",
+    "pack_bits",
+    "sign_bits",
+    "tail_mask",
+    "threshold_layout",
+    "unpack_bits",
+]
+
+WORD_BITS = 64
+_ONE = np.uint64(1)
+
+
+def n_words(n_bits):
+    """Return the number of words that hold a row of bits.
+
+    Parameters
+    ----------
+    n_bits : int
+        Bits in a row.
+
+    Returns
+    -------
+    n_words : int
+
+    Examples
+    --------
+    >>> n_words(784)
+    13
+    """
+    return -(-n_bits // WORD_BITS)
+
+
+def sign_bits(x):
+    """Return the sign of numbers as bits: whether ``x >= 0``.
+
+    Parameters
+    ----------
+    x : array-like of numbers
+
+    Returns
+    -------
+    bits : bool ndarray of the same shape
+    """
+    return np.asarray(x) >= 0
+
+
+def pack_bits(bits):
+    """Pack the last axis of an array of bits into words.
+
+    Parameters
+    ----------
+    bits : bool array-like of shape (..., n_bits)
+        True is +1.
+
+    Returns
+    -------
+    words : uint64 ndarray of shape (..., n_words(n_bits))
+        C-contiguous; padding bits are 0.
+
+    Examples
+    --------
+    >>> pack_bits([True, False, True])
+    array([5], dtype=uint64)
+    """
+    bits = np.asarray(bits, np.bool_)
+    packed = np.packbits(bits, axis=-1, bitorder="little")
+    octets = np.zeros((*bits.shape[:-1], 8 * n_words(bits.shape[-1])), np.uint8)
+    octets[..., : packed.shape[-1]] = packed
+    return octets.view("<u8").astype(np.uint64, copy=False)
+
+
+def unpack_bits(words, n_bits):
+    """Unpack words into an array of bits, the inverse of :func:`pack_bits`.
+
+    Parameters
+    ----------
+    words : uint64 ndarray of shape (..., n_words(n_bits))
+        Packed rows.
+    n_bits : int
+        Bits in a row.
+
+    Returns
+    -------
+    bits : bool ndarray of shape (..., n_bits)
+    """
+    octets = np.ascontiguousarray(words, "<u8").view(np.uint8)
+    return np.unpackbits(octets, axis=-1, count=n_bits, bitorder="little").view(np.bool_)
+
+
+def tail_mask(n_bits):
+    """Return the words of a row whose bits are all 1: the mask of the valid bits.
+
+    Parameters
+    ----------
+    n_bits : int
+        Bits in a row.
+
+    Returns
+    -------
+    mask : uint64 ndarray of shape (n_words(n_bits),)
+    """
+    return pack_bits(np.ones(n_bits, np.bool_))
+
+
+def complement(words, n_bits):
+    """Negate packed rows; padding bits stay 0.
+
+    Parameters
+    ----------
+    words : uint64 ndarray of shape (..., n_words(n_bits))
+        Packed rows.
+    n_bits : int
+        Bits in a row.
+
+    Returns
+    -------
+    negated : uint64 ndarray of the same shape
+    """
+    return words ^ tail_mask(n_bits)
+
+
+def lanes_for(n_units):
+    """Return how many units the kernels should treat side by side.
+
+    Parameters
+    ----------
+    n_units : int
+        Units of a layer.
+
+    Returns
+    -------
+    lanes : {16, 32}
+        16 (two vectors of eight words) for the few units of an output layer, else 32.
+    """
+    return 16 if n_units <= 16 else 32
+
+
+def interleave(words, lanes):
+    """Lay out packed units so that the same word of several units fills whole vectors.
+
+    Parameters
+    ----------
+    words : uint64 ndarray of shape (n_units, n_words)
+        Canonical rows, one for each unit.
+    lanes : {16, 32}
+        Units in a block.
+
+    Returns
+    -------
+    units : uint64 ndarray of shape (n_blocks, n_words, lanes)
+        ``units[j, w, l] = words[j * lanes + l, w]``, C-contiguous; the missing units of the last
+        block are 0.
+
+    Examples
+    --------
+    >>> words = np.arange(40, dtype=np.uint64).reshape(20, 2)
+    >>> units = interleave(words, 16)
+    >>> units.shape
+    (2, 2, 16)
+    >>> units[1, 0, :5]
+    array([32, 34, 36, 38,  0], dtype=uint64)
+    """
+    n_units, width = words.shape
+    n_blocks = -(-n_units // lanes)
+    padded = np.zeros((n_blocks * lanes, width), np.uint64)
+    padded[:n_units] = words
+    return np.ascontiguousarray(padded.reshape(n_blocks, lanes, width).transpose(0, 2, 1))
+
+
+class ThresholdLayout(NamedTuple):
+    """The thresholds of an input encoding, gathered by groups of 64 neighbouring features.
+
+    An entry is one plane of one group of features. Comparing the group's values with the entry's
+    thresholds gives one word; the bits of the features that have no such threshold are dropped
+    from it, the others close up, and the result lands at its place in the encoded row.
+
+    Attributes
+    ----------
+    table : uint8 or float32 ndarray of shape (n_entries, 64)
+        Thresholds; 0 where a feature has none.
+    groups : int64 ndarray of shape (n_entries,)
+        Group of each entry, rising: its features are ``64 * group`` and the next 63.
+    starts : int64 ndarray of shape (n_entries,)
+        Bit of the encoded row that the entry's first bit becomes.
+    masks : uint64 ndarray of shape (n_entries, 7)
+        Bits that are kept; then, for each step ``s`` of six, the bits that move down by
+        ``2 ** s`` places so that the kept ones close up.
+
+    References
+    ----------
+    .. [1] Henry S. Warren, "Hacker's Delight", second edition, section 7-4 (compress), 2012.
+    """
+
+    table: np.ndarray
+    groups: np.ndarray
+    starts: np.ndarray
+    masks: np.ndarray
+
+
+def threshold_layout(counts, thresholds):
+    """Derive the layout that the input encoding reads.
+
+    Parameters
+    ----------
+    counts : uint8 ndarray of shape (n_features,)
+        Number of thresholds of each feature, 0 for one that is not encoded.
+    thresholds : uint8 or float32 ndarray of shape (n_bits,)
+        The first threshold of every feature that has one, in feature order, then the second of
+        every feature that has two, and so on.
+
+    Returns
+    -------
+    layout : ThresholdLayout
+    """
+    n_groups = n_words(len(counts))
+    planes = np.arange(int(counts.max(initial=0)))[:, None]
+    used = np.zeros((len(planes), n_groups * WORD_BITS), np.bool_)
+    used[:, : len(counts)] = counts > planes
+    table = np.zeros(used.shape, thresholds.dtype)
+    table[used] = thresholds
+
+    used = used.reshape(-1, WORD_BITS)
+    sizes = used.sum(1)
+    order = np.argsort(np.tile(np.arange(n_groups), len(planes)), kind="stable")
+    order = order[sizes[order] > 0]
+    return ThresholdLayout(
+        table.reshape(-1, WORD_BITS)[order],
+        order % n_groups if n_groups else order,
+        (np.cumsum(sizes) - sizes)[order],
+        _compress_masks(pack_bits(used[order])[:, 0]),
+    )
+
+
+def _compress_masks(keep):
+    """Return, for each word of bits to keep, that word and the six moves that close it up."""
+    masks = np.empty((len(keep), 7), np.uint64)
+    masks[:, 0] = keep
+    dropped_below = ~keep << _ONE
+    for step in range(6):
+        parity = dropped_below
+        for shift in range(6):
+            parity = parity ^ (parity << np.uint64(1 << shift))
+        moves = parity & keep
+        keep = (keep ^ moves) | (moves >> np.uint64(1 << step))
+        dropped_below = dropped_below & ~parity
+        masks[:, step + 1] = moves
+    return masks

@@ -1,0 +1,230 @@
+"""The definition of every kernel, in plain NumPy.
+
+Each function says what the kernel of the same name in :mod:`skbnn.bits.kernels` computes, and is
+what runs where Numba is missing. Arrays are C-contiguous and may be read-only, results go to the
+``out`` that the caller gives, and nothing is validated: callers do. Rows are taken in blocks, so
+that memory stays bounded.
+"""
+
+import numpy as np
+
+from skbnn.bits.packing import WORD_BITS, pack_bits, unpack_bits
+
+__all__ = [
+    "combine_counts",
+    "compare_mismatches",
+    "count_columns",
+    "count_mismatches",
+    "count_ones",
+    "encode_planes",
+    "encode_thresholds",
+    "nearest_units",
+    "threshold_sums",
+]
+
+_BLOCK_ELEMENTS = 1 << 18
+
+
+def _row_blocks(n_rows, row_elements):
+    """Yield slices of rows that hold a bounded number of elements."""
+    size = max(1, _BLOCK_ELEMENTS // max(1, row_elements))
+    for start in range(0, n_rows, size):
+        yield slice(start, min(start + size, n_rows))
+
+
+def _mismatches(rows, units, n_units):
+    """Return the mismatches of every row and unit, int32 of shape (n_rows, n_units)."""
+    counts = np.zeros((len(rows), n_units), np.int32)
+    for word in range(units.shape[1]):
+        lane = units[:, word].reshape(-1)[:n_units]
+        counts += np.bitwise_count(rows[:, word, None] ^ lane)
+    return counts
+
+
+def count_mismatches(rows, units, out):
+    """Count the bits in which rows and units differ.
+
+    Parameters
+    ----------
+    rows : uint64 ndarray of shape (n_rows, n_words)
+        Packed rows.
+    units : uint64 ndarray of shape (n_blocks, n_words, lanes)
+        Interleaved units, lanes 16 or 32.
+    out : int32 ndarray of shape (n_rows, n_units)
+        ``out[n, m] = popcount(rows[n] ^ unit[m])``, for the first units only where ``n_units``
+        is less than ``n_blocks * lanes``.
+    """
+    for block in _row_blocks(len(rows), out.shape[1]):
+        out[block] = _mismatches(rows[block], units, out.shape[1])
+
+
+def compare_mismatches(rows, units, limits, out):
+    """Compare the mismatches of rows and units with a limit: a whole layer, from bits to bits.
+
+    Parameters
+    ----------
+    rows : uint64 ndarray of shape (n_rows, n_words)
+        Packed rows.
+    units : uint64 ndarray of shape (n_blocks, n_words, 32)
+        Interleaved units; the number of blocks is even.
+    limits : int64 ndarray of shape (n_blocks * 32,)
+        Limit of each unit; -1 for units that are padding, so that their bit is 0.
+    out : uint64 ndarray of shape (n_rows, n_blocks // 2)
+        Packed rows of the bits ``popcount(rows[n] ^ unit[m]) <= limits[m]``.
+    """
+    for block in _row_blocks(len(rows), len(limits)):
+        out[block] = pack_bits(_mismatches(rows[block], units, len(limits)) <= limits)
+
+
+def count_ones(rows, out):
+    """Count the ones of each row.
+
+    Parameters
+    ----------
+    rows : uint64 ndarray of shape (n_rows, n_words)
+        Packed rows.
+    out : int32 ndarray of shape (n_rows,)
+        Number of ones.
+    """
+    for block in _row_blocks(*rows.shape):
+        out[block] = np.bitwise_count(rows[block]).sum(1, dtype=np.int32)
+
+
+def nearest_units(rows, units, n_units, index, distance):
+    """Find the unit nearest to each row; the lowest of those equally near.
+
+    Parameters
+    ----------
+    rows : uint64 ndarray of shape (n_rows, n_words)
+        Packed rows.
+    units : uint64 ndarray of shape (n_blocks, n_words, lanes)
+        Interleaved units, lanes 16 or 32.
+    n_units : int
+        Number of units, at least 1; those behind them in the last block are padding.
+    index, distance : int32 ndarray of shape (n_rows,)
+        The nearest unit and the number of mismatches with it.
+    """
+    for block in _row_blocks(len(rows), n_units):
+        counts = _mismatches(rows[block], units, n_units)
+        index[block] = counts.argmin(1)
+        distance[block] = counts.min(1)
+
+
+def combine_counts(counts, coefficients, ones, ones_coefficients, base, out):
+    """Turn the counts of bit planes into the sums of coded products.
+
+    Parameters
+    ----------
+    counts : int32 ndarray of shape (n_rows, n_pairs, n_units)
+        Mismatches of each pair of a row's plane and a unit's plane.
+    coefficients : int64 ndarray of shape (n_pairs, n_units)
+        Worth of a mismatch.
+    ones : int32 ndarray of shape (n_rows, n_planes)
+        Ones in each plane of a row; there may be no planes.
+    ones_coefficients : int64 ndarray of shape (n_planes, n_units)
+        Worth of a one.
+    base : int64 ndarray of shape (n_units,)
+        Constant part.
+    out : int32 or int64 ndarray of shape (n_rows, n_units)
+        ``base[m] + sum_q coefficients[q, m] * counts[n, q, m]
+        + sum_p ones_coefficients[p, m] * ones[n, p]``. The sums fit the dtype.
+    """
+    for block in _row_blocks(len(counts), coefficients.size):
+        products = (counts[block] * coefficients).sum(1)
+        out[block] = base + products + ones[block] @ ones_coefficients
+
+
+def threshold_sums(sums, thresholds, out):
+    """Compare sums with thresholds.
+
+    Parameters
+    ----------
+    sums : int32 or int64 ndarray of shape (n_rows, n_units)
+        Integer sums.
+    thresholds : ndarray of shape (n_units,)
+        Threshold of each unit, of the same dtype.
+    out : uint64 ndarray of shape (n_rows, n_words(n_units))
+        Packed rows of the bits ``sums[n, m] >= thresholds[m]``.
+    """
+    for block in _row_blocks(*sums.shape):
+        out[block] = pack_bits(sums[block] >= thresholds)
+
+
+def encode_thresholds(X, table, groups, starts, masks, out):
+    """Encode features as thermometer bits, ``float32(x) >= threshold``.
+
+    Parameters
+    ----------
+    X : float64, float32, uint8 or bool ndarray of shape (n_rows, n_features)
+        Raw rows.
+    table, groups, starts, masks : ndarray
+        A :class:`~skbnn.bits.packing.ThresholdLayout`.
+    out : uint64 ndarray of shape (n_rows, n_words(n_bits))
+        Packed rows; of no use where the status is not 0.
+
+    Returns
+    -------
+    status : int
+        0; or 1 if any feature, encoded or not, is NaN; else 2 if any is infinite as float32.
+    """
+    used = unpack_bits(masks[:, :1], WORD_BITS)
+    features = np.concatenate([np.arange(WORD_BITS) + WORD_BITS * g for g in groups] or [[]])
+    features = features.astype(np.intp)[used.ravel()]
+    n_bits = len(features)
+    places = np.concatenate(
+        [start + np.arange(size) for start, size in zip(starts, used.sum(1), strict=True)] or [[]]
+    ).astype(np.intp)
+    limits = table[used].astype(np.float32)
+
+    status = 0
+    for block in _row_blocks(len(X), X.shape[1] + n_bits):
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = X[block].astype(np.float32)
+        if np.isnan(values).any():
+            return 1
+        if np.isinf(values).any():
+            status = 2
+        bits = np.empty((len(values), n_bits), np.bool_)
+        bits[:, places] = values[:, features] >= limits
+        out[block] = pack_bits(bits)
+    return status
+
+
+def encode_planes(X, columns, out):
+    """Take the binary digits of 8-bit features, each digit a plane.
+
+    Parameters
+    ----------
+    X : uint8 ndarray of shape (n_rows, n_features)
+        Raw rows.
+    columns : int32 ndarray of shape (n_used,)
+        Features in use, in rising order.
+    out : uint64 ndarray of shape (n_rows, 8, n_words(n_used))
+        Packed rows: plane ``k`` holds bit ``k`` of each value.
+    """
+    digits = np.arange(8, dtype=np.uint8)[:, None]
+    for block in _row_blocks(len(X), 8 * len(columns)):
+        values = X[block][:, None, columns]
+        out[block] = pack_bits((values >> digits) & 1)
+
+
+def count_columns(rows, order, starts, out):
+    """Count the ones of each bit position in clusters of rows.
+
+    Parameters
+    ----------
+    rows : uint64 ndarray of shape (n_rows, n_words)
+        Packed rows.
+    order : int64 ndarray of shape (n_members,)
+        Row numbers, grouped by cluster.
+    starts : int64 ndarray of shape (n_clusters + 1,)
+        The members of cluster k are ``order[starts[k] : starts[k + 1]]``.
+    out : int32 ndarray of shape (n_clusters, n_words * 64)
+        Number of ones of each bit position among the members.
+    """
+    n_bits = out.shape[1]
+    for k, (start, stop) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+        members = order[start:stop]
+        out[k] = 0
+        for block in _row_blocks(len(members), n_bits):
+            out[k] += unpack_bits(rows[members[block]], n_bits).sum(0, dtype=np.int32)

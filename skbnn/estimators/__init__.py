@@ -1,0 +1,7 @@
+"""The estimators: scikit-learn classifiers that train networks and predict from packed bits."""
+
+from skbnn.estimators._kmeans import KMeansClassifier
+from skbnn.estimators._logistic import BinaryLogisticRegression
+from skbnn.estimators._mlp import BinaryMLPClassifier
+
+__all__ = ["BinaryLogisticRegression", "BinaryMLPClassifier", "KMeansClassifier"]

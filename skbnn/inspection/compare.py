@@ -1,0 +1,406 @@
+"""One honest table for several models on the same data."""
+
+import json
+import pickle
+from dataclasses import asdict, dataclass, fields
+from html import escape
+from time import perf_counter
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.model_selection import train_test_split
+from sklearn.utils import _safe_indexing, check_random_state
+
+from skbnn.packed.format import to_bytes
+
+__all__ = ["Comparison", "ModelResult", "compare_models"]
+
+_COLUMNS = {
+    "model": "model",
+    "accuracy": "accuracy",
+    "stderr": "+-",
+    "nbytes": "bytes",
+    "size": "stored as",
+    "ratio": "smaller",
+    "fit_seconds": "fit s",
+    "one_us": "one, us",
+    "batch_us": "batch, us/row",
+}
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """What was measured of one model.
+
+    Attributes
+    ----------
+    model : str
+        Its name.
+    accuracy : float
+        Mean test accuracy over the repeats.
+    stderr : float
+        Standard error of the accuracy: the binomial one of the test rows, or that over the
+        repeats, whichever is larger.
+    nbytes : int
+        Bytes of the saved model.
+    size : {"packed", "pickle"}
+        What those bytes are: the packed model's file, or the estimator's pickle.
+    ratio : float or None
+        Bytes of the reference divided by these.
+    fit_seconds : float
+        Median time to fit.
+    one_us : float
+        Median time to predict one row, in microseconds.
+    batch_us : float
+        Median time to predict all test rows at once, in microseconds per row.
+    """
+
+    model: str
+    accuracy: float
+    stderr: float
+    nbytes: int
+    size: str
+    ratio: float | None
+    fit_seconds: float
+    one_us: float
+    batch_us: float
+
+
+class Comparison:
+    """Measured side by side: the result of :func:`compare_models`.
+
+    Parameters
+    ----------
+    results : list of ModelResult
+        One for each model.
+    reference : dict of str to str
+        Name of the model that each one's ratio refers to.
+    setting : dict
+        Rows, features, classes, repeats and the source of the split.
+
+    Attributes
+    ----------
+    estimators_ : dict of str to estimator
+        The fitted clones of the last repeat.
+    """
+
+    def __init__(self, results, reference, setting, estimators):
+        self.results = results
+        self.reference = reference
+        self.setting = setting
+        self.estimators_ = estimators
+
+    def to_frame(self):
+        """Return the table as a pandas DataFrame, one row for each model.
+
+        Returns
+        -------
+        frame : DataFrame
+        """
+        import pandas as pd
+
+        names = [field.name for field in fields(ModelResult)]
+        return pd.DataFrame([asdict(r) for r in self.results], columns=names).set_index("model")
+
+    def to_dict(self):
+        """Return everything as plain data, ready for JSON.
+
+        Returns
+        -------
+        comparison : dict
+        """
+        return {
+            "setting": self.setting,
+            "reference": self.reference,
+            "results": [asdict(result) for result in self.results],
+        }
+
+    def to_json(self):
+        """Return :meth:`to_dict` as JSON text."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    def to_csv(self):
+        """Return the table as CSV text, full precision."""
+        names = [field.name for field in fields(ModelResult)]
+        lines = [",".join(names)]
+        for result in self.results:
+            values = ("" if v is None else str(v) for v in asdict(result).values())
+            lines.append(",".join(f'"{v}"' if "," in v else v for v in values))
+        return "\n".join(lines) + "\n"
+
+    def plot(self, ax=None):
+        """Plot test error against bytes, both on logarithmic axes.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            Where to draw; None makes a new figure.
+
+        Returns
+        -------
+        ax : matplotlib Axes
+        """
+        import matplotlib.pyplot as plt
+
+        if ax is None:
+            _, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+        # Half an error in the test set keeps a model without errors on a logarithmic axis.
+        least = 0.5 / self.setting["n_test"]
+        for result in self.results:
+            error = max(1 - result.accuracy, least)
+            below = min(result.stderr, error - least / 2)
+            ax.errorbar(
+                result.nbytes,
+                error,
+                yerr=[[max(below, 0.0)], [result.stderr]],
+                fmt="o",
+                capsize=3,
+            )
+            ax.annotate(
+                result.model,
+                (result.nbytes, error),
+                xytext=(6, 5),
+                textcoords="offset points",
+                fontsize="small",
+            )
+        ax.set(xscale="log", yscale="log", xlabel="bytes of the saved model", ylabel="test error")
+        ax.margins(x=0.2, y=0.2)
+        return ax
+
+    def _cells(self):
+        """Return the table's cells as text, the head first."""
+        rows = [list(_COLUMNS.values())]
+        for r in self.results:
+            rows.append(
+                [
+                    r.model,
+                    f"{r.accuracy:.4f}",
+                    f"{r.stderr:.4f}",
+                    f"{r.nbytes:,}",
+                    r.size,
+                    "-" if r.ratio is None else f"{r.ratio:.1f}x",
+                    f"{r.fit_seconds:.2f}",
+                    f"{r.one_us:.1f}",
+                    f"{r.batch_us:.3f}",
+                ]
+            )
+        return rows
+
+    def __str__(self):
+        """Return the table as text."""
+        rows = self._cells()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = []
+        for row in rows:
+            cells = [
+                cell.ljust(width) if left else cell.rjust(width)
+                for cell, width, left in zip(row, widths, _is_text(), strict=True)
+            ]
+            lines.append("  ".join(cells).rstrip())
+        return "\n".join(lines)
+
+    def __repr__(self):
+        """Return the table, as ``print`` shows it."""
+        return str(self)
+
+    def _repr_html_(self):
+        """Return the table as HTML, for notebooks and the gallery."""
+        head, *rows = self._cells()
+
+        def line(tag, cells):
+            styled = (
+                f'<{tag} style="text-align:{"left" if left else "right"}">{escape(cell)}</{tag}>'
+                for cell, left in zip(cells, _is_text(), strict=True)
+            )
+            return f"<tr>{''.join(styled)}</tr>"
+
+        body = "".join(line("td", row) for row in rows)
+        return f"<table><thead>{line('th', head)}</thead><tbody>{body}</tbody></table>"
+
+
+def _is_text():
+    """Return which columns hold text, and stand to the left."""
+    return [name in ("model", "size") for name in _COLUMNS]
+
+
+def compare_models(
+    models,
+    X,
+    y,
+    *,
+    X_test=None,
+    y_test=None,
+    test_size=0.25,
+    n_repeats=1,
+    reference=None,
+    random_state=None,
+    n_jobs=None,
+    progress=None,
+):
+    """Fit models on the same rows and compare accuracy, size and speed.
+
+    Parameters
+    ----------
+    models : dict of str to estimator
+        Classifiers; they are cloned, so that yours stay as they are.
+    X : array-like of shape (n_samples, n_features)
+        Rows.
+    y : array-like of shape (n_samples,)
+        Class labels.
+    X_test, y_test : array-like, default=None
+        Test rows and labels; None sets a part of X and y aside, another one in each repeat.
+    test_size : float, default=0.25
+        Size of that part.
+    n_repeats : int, default=1
+        Fits of each model, with different seeds.
+    reference : str or dict of str to str, default=None
+        Name of the model that size ratios refer to, or one for each model, such as its float
+        twin; models that the dict leaves out get no ratio. None is the first model.
+    random_state : int, RandomState instance or None, default=None
+        Source of splits and of the ``random_state`` of models that have one which is None.
+    n_jobs : int, default=None
+        Processes that share the fits. Models then compete for the machine, and their times with
+        them: leave it at None where times matter.
+    progress : callable, default=None
+        Called with a line of text as each fit ends.
+
+    Returns
+    -------
+    comparison : Comparison
+        ``print`` shows a table; ``to_frame()``, ``to_dict()`` and ``plot()`` give it in other
+        forms.
+
+    Raises
+    ------
+    ValueError
+        If there is no model, a reference is none of them, or one of X_test and y_test is
+        missing.
+
+    Notes
+    -----
+    Bytes are those of the file that :meth:`PackedModel.save` writes, where the fitted estimator
+    has a ``packed_`` model, else of its pickle. Times are medians of several calls of the
+    estimator's own ``predict``, validation included.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skbnn import BinaryLogisticRegression, compare_models
+    >>> X, y = load_digits(return_X_y=True)
+    >>> models = {name: BinaryLogisticRegression(technique=name) for name in ("float", "bnn")}
+    >>> comparison = compare_models(models, X, y, random_state=0)
+    >>> comparison.to_frame()["ratio"].round(1).to_dict()
+    {'float': 1.0, 'bnn': 1.9}
+    """
+    if not models:
+        raise ValueError("There is no model to compare.")
+    reference = next(iter(models)) if reference is None else reference
+    if isinstance(reference, str):
+        reference = dict.fromkeys(models, reference)
+    unknown = sorted({*reference, *reference.values()} - set(models))
+    if unknown:
+        raise ValueError(f"reference names {unknown}, which are none of {list(models)}.")
+    if (X_test is None) != (y_test is None):
+        raise ValueError("Pass both X_test and y_test, or neither.")
+
+    seeds = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=n_repeats)
+    splits = [_split(X, y, X_test, y_test, test_size, int(seed)) for seed in seeds]
+    jobs = [
+        (name, estimator, split, int(seed))
+        for seed, split in zip(seeds, splits, strict=True)
+        for name, estimator in models.items()
+    ]
+    measured = Parallel(n_jobs=n_jobs)(delayed(_measure)(*job, progress) for job in jobs)
+
+    by_model = {name: [m for m in measured if m["model"] == name] for name in models}
+    n_test = len(splits[0][3])
+    nbytes = {name: int(np.median([r["nbytes"] for r in runs])) for name, runs in by_model.items()}
+    results = [
+        _summarise(name, runs, nbytes.get(reference.get(name)), n_test)
+        for name, runs in by_model.items()
+    ]
+    setting = {
+        "n_train": len(splits[0][1]),
+        "n_test": n_test,
+        "n_features": int(np.shape(X)[1]),
+        "n_classes": len(np.unique(y)),
+        "n_repeats": n_repeats,
+        "test_set": "given" if X_test is not None else "split off",
+    }
+    fitted = {name: runs[-1]["estimator"] for name, runs in by_model.items()}
+    return Comparison(results, reference, setting, fitted)
+
+
+def _split(X, y, X_test, y_test, test_size, seed):
+    """Return training and test rows and labels."""
+    if X_test is not None:
+        return X, y, X_test, y_test
+    X, X_test, y, y_test = train_test_split(
+        X, y, test_size=test_size, random_state=seed, stratify=y
+    )
+    return X, y, X_test, y_test
+
+
+def _measure(name, estimator, split, seed, progress):
+    """Fit one model once and measure it."""
+    X, y, X_test, y_test = split
+    estimator = clone(estimator)
+    params = estimator.get_params()
+    unseeded = [p for p in params if p.split("__")[-1] == "random_state" and params[p] is None]
+    estimator.set_params(**dict.fromkeys(unseeded, seed))
+    start = perf_counter()
+    estimator.fit(X, y)
+    fit_seconds = perf_counter() - start
+    accuracy = float(np.mean(estimator.predict(X_test) == np.asarray(y_test)))
+    one = _safe_indexing(X_test, [0])
+    packed = getattr(estimator, "packed_", None)
+    result = {
+        "model": name,
+        "estimator": estimator,
+        "accuracy": accuracy,
+        "fit_seconds": fit_seconds,
+        "nbytes": len(pickle.dumps(estimator) if packed is None else to_bytes(packed)),
+        "size": "pickle" if packed is None else "packed",
+        "one_us": 1e6 * _median_seconds(lambda: estimator.predict(one), 0.1),
+        "batch_us": 1e6 * _median_seconds(lambda: estimator.predict(X_test), 0.5) / len(y_test),
+    }
+    if progress is not None:
+        progress(f"{name}: accuracy {accuracy:.4f}, fitted in {fit_seconds:.1f} s")
+    return result
+
+
+def _median_seconds(call, budget):
+    """Return the median time of a call, of 3 to 200 calls within a budget of seconds."""
+    call()
+    times = []
+    while len(times) < 3 or (len(times) < 200 and sum(times) < budget):
+        start = perf_counter()
+        call()
+        times.append(perf_counter() - start)
+    return float(np.median(times))
+
+
+def _summarise(name, runs, reference_nbytes, n_test):
+    """Return the result of a model's repeats."""
+    accuracies = np.array([run["accuracy"] for run in runs])
+    accuracy = float(accuracies.mean())
+    # Repeats on one test set share its error; repeats alone would look too certain.
+    binomial = np.sqrt(max(accuracy * (1 - accuracy), 0.0) / n_test)
+    spread = accuracies.std(ddof=1) / np.sqrt(len(runs)) if len(runs) > 1 else 0.0
+
+    def median(key):
+        return float(np.median([run[key] for run in runs]))
+
+    nbytes = int(median("nbytes"))
+    return ModelResult(
+        model=name,
+        accuracy=accuracy,
+        stderr=float(max(binomial, spread)),
+        nbytes=nbytes,
+        size=runs[-1]["size"],
+        ratio=None if reference_nbytes is None else reference_nbytes / nbytes,
+        fit_seconds=median("fit_seconds"),
+        one_us=median("one_us"),
+        batch_us=median("batch_us"),
+    )

@@ -1,0 +1,68 @@
+"""What a block is: the fused unit of a network, which knows how to become one operation."""
+
+from typing import NamedTuple
+
+from torch import nn
+
+from skbnn.packed.values import BitCode, Reals
+
+__all__ = ["Block", "Signal"]
+
+
+class Signal(NamedTuple):
+    """What flows from one block to the next in a frozen network.
+
+    Attributes
+    ----------
+    value : BitCode or Reals
+        Meaning of the packed rows.
+    unit : float
+        Real value of one integer step of a code, a power of two.
+    """
+
+    value: BitCode | Reals
+    unit: float = 1.0
+
+
+class Block(nn.Module):
+    """Weight quantizer, product, normalisation and activation quantizer as one unit.
+
+    Because the block already is the fused layer, packing a network is packing its blocks one by
+    one. A block that could not be packed raises ValueError when it is built, before training.
+    """
+
+    def forward(self, x, sample_weight=None):
+        """Compute the block's activations, or class scores for a last block.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, n_in)
+            Rows.
+        sample_weight : Tensor of shape (n,) or None
+            Weight of each row in batch statistics.
+        """
+        raise TypeError(f"{type(self).__name__} defines no forward(x, sample_weight).")
+
+    def freeze(self, signal):
+        """Snap real constants to the integers that the packed program stores, in float64.
+
+        Parameters
+        ----------
+        signal : Signal
+            What the block before gives.
+
+        Returns
+        -------
+        signal : Signal
+            What this block gives.
+        """
+        raise TypeError(f"{type(self).__name__} defines no freeze(signal).")
+
+    def pack(self):
+        """Return the frozen block as one operation.
+
+        Returns
+        -------
+        operation : Operation
+        """
+        raise TypeError(f"{type(self).__name__} defines no pack().")

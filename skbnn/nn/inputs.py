@@ -1,0 +1,225 @@
+"""Inputs of a network: how raw rows become what its first block reads.
+
+Data are prepared once, as packed bits or as standardised float32, and expanded batch by batch, so
+that a training set of bits costs a bit for each of them and not a float.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from skbnn.bits import backend, unpack_bits
+from skbnn.nn.block import Signal
+from skbnn.nn.quantizers import make_quantizer
+from skbnn.packed.encode import Standardize, Thermometer, refuse_not_finite, thresholds_of
+from skbnn.packed.rows import merge_rows
+
+__all__ = ["CodedRows", "Input", "RealRows", "Rows", "fit_input", "make_input"]
+
+_ROW_BLOCK = 1024
+
+
+class Rows(Dataset):
+    """Prepared rows of a training set.
+
+    Parameters
+    ----------
+    data : ndarray of shape (n_rows, ...)
+        One prepared row each; equal rows are equal byte for byte.
+    """
+
+    def __init__(self, data):
+        self.data = data
+
+    def __len__(self):
+        """Return the number of rows."""
+        return len(self.data)
+
+    def take(self, index):
+        """Return some of the rows as rows of the same kind."""
+        raise TypeError(f"{type(self).__name__} defines no take(index).")
+
+    def batch(self, index):
+        """Return some of the rows as a float32 Tensor of shape (n, n_in), ready to train on."""
+        raise TypeError(f"{type(self).__name__} defines no batch(index).")
+
+
+class CodedRows(Rows):
+    """Rows of packed sign bits: uint64 words of shape (n_rows, n_words(n_bits))."""
+
+    def __init__(self, data, n_bits):
+        super().__init__(data)
+        self.n_bits = n_bits
+
+    def take(self, index):  # noqa: D102
+        return CodedRows(self.data[index], self.n_bits)
+
+    def batch(self, index):  # noqa: D102
+        bits = unpack_bits(self.data[index], self.n_bits)
+        return torch.from_numpy(bits).to(torch.float32).mul_(2.0).sub_(1.0)
+
+
+class RealRows(Rows):
+    """Rows of raw float32 features, standardised batch by batch."""
+
+    def __init__(self, data, means, scales):
+        super().__init__(data)
+        self.means = means
+        self.scales = scales
+
+    def take(self, index):  # noqa: D102
+        return RealRows(self.data[index], self.means, self.scales)
+
+    def batch(self, index):  # noqa: D102
+        return torch.from_numpy((self.data[index] - self.means) * self.scales)
+
+
+class Input(nn.Module):
+    """The input operation of a packed program, as a module.
+
+    Parameters
+    ----------
+    operation : Thermometer or Standardize
+        Fitted input operation.
+    """
+
+    def __init__(self, operation):
+        super().__init__()
+        self.operation = operation
+        self.signal = Signal(operation.gives)
+
+    @classmethod
+    def fit(cls, X, y, sample_weight, n_thresholds):
+        """Fit the operation to a training set.
+
+        Parameters
+        ----------
+        X : ndarray or sparse array of shape (n_rows, n_features)
+            Raw rows.
+        y : int64 ndarray of shape (n_rows,)
+            Class indices.
+        sample_weight : float64 ndarray of shape (n_rows,)
+            Positive weights.
+        n_thresholds : int
+            Thresholds per feature, for inputs of bits.
+
+        Returns
+        -------
+        inputs : Input
+        """
+        raise TypeError(f"{cls.__name__} defines no fit.")
+
+    def rows(self, X):
+        """Prepare rows for training.
+
+        Parameters
+        ----------
+        X : ndarray or sparse array of shape (n_rows, n_features)
+            Raw rows.
+
+        Returns
+        -------
+        rows : Rows
+        """
+        raise TypeError(f"{type(self).__name__} defines no rows(X).")
+
+
+class ThermometerInput(Input):
+    """Thermometer bits; see :class:`skbnn.packed.Thermometer`."""
+
+    @classmethod
+    def fit(cls, X, y, sample_weight, n_thresholds):  # noqa: D102
+        return cls(Thermometer(*thresholds_of(X, n_thresholds)))
+
+    def rows(self, X):  # noqa: D102
+        encode = self.operation.prepare(backend("auto"))
+        words = np.concatenate([encode(block)[:, 0] for block in _blocks(X)])
+        return CodedRows(words, self.operation.gives.n_bits)
+
+    def forward(self, X):
+        """Return the +-1 codes of raw rows as a float64 Tensor."""
+        values = X[:, torch.from_numpy(self.operation.features)].to(torch.float32)
+        on = values >= torch.from_numpy(self.operation.thresholds.astype(np.float32))
+        return on.double() * 2 - 1
+
+
+class StandardizeInput(Input):
+    """Standardised reals; see :class:`skbnn.packed.Standardize`."""
+
+    @classmethod
+    def fit(cls, X, y, sample_weight, n_thresholds):  # noqa: D102
+        values = np.concatenate([block.astype(np.float32) for block in _blocks(X)])
+        # Merged first, so that repeated and weighted rows give the same bits of mean and scale.
+        index, weight, _ = merge_rows(np.column_stack([values + np.float32(0), y]), sample_weight)
+        values, share = values[index], weight / weight.sum()
+        means, scales = np.zeros(X.shape[1]), np.zeros(X.shape[1])
+        for start in range(0, X.shape[1], 64):
+            columns = slice(start, start + 64)
+            block = values[:, columns].astype(np.float64)
+            means[columns] = share @ block
+            variance = share @ np.square(block - means[columns])
+            varies = block.min(0) < block.max(0)
+            scales[columns] = np.where(varies, 1 / np.sqrt(np.where(varies, variance, 1)), 0)
+        used = np.flatnonzero(scales).astype(np.int32)
+        means, scales = means[used].astype(np.float32), scales[used].astype(np.float32)
+        return cls(Standardize(used, means, scales, X.shape[1]))
+
+    def rows(self, X):  # noqa: D102
+        op = self.operation
+        # Adding 0 makes -0.0 and 0.0 the same row.
+        kept = [b[:, op.columns].astype(np.float32) + np.float32(0) for b in _blocks(X)]
+        return RealRows(np.concatenate(kept), op.means, op.scales)
+
+    def forward(self, X):
+        """Return standardised raw rows as a float64 Tensor."""
+        op = self.operation
+        values = X[:, torch.from_numpy(op.columns.astype(np.int64))].double()
+        means, scales = (torch.from_numpy(a.astype(np.float64)) for a in (op.means, op.scales))
+        return (values - means) * scales
+
+
+_INPUTS = {"thermometer": ThermometerInput, "standardize": StandardizeInput}
+
+
+def make_input(operation):
+    """Return the module of a fitted input operation.
+
+    Parameters
+    ----------
+    operation : Operation
+        First operation of a packed program.
+
+    Returns
+    -------
+    inputs : Input
+    """
+    return _INPUTS[operation.kind](operation)
+
+
+def fit_input(technique, X, y, sample_weight, n_thresholds):
+    """Fit the kind of input that a technique's activations ask for.
+
+    Parameters
+    ----------
+    technique : Technique
+        Bits for one whose activations are coded, standardised reals for others.
+    X, y, sample_weight, n_thresholds
+        See :meth:`Input.fit`.
+
+    Returns
+    -------
+    inputs : Input
+    """
+    is_coded = make_quantizer("activations", technique.activations).coded
+    kind = ThermometerInput if is_coded else StandardizeInput
+    return kind.fit(X, y, sample_weight, n_thresholds)
+
+
+def _blocks(X):
+    """Yield the rows of a matrix in dense, contiguous blocks, checked to be finite."""
+    for start in range(0, X.shape[0], _ROW_BLOCK):
+        block = X[start : start + _ROW_BLOCK]
+        block = np.ascontiguousarray(block.toarray() if hasattr(block, "toarray") else block)
+        refuse_not_finite(block)
+        yield block

@@ -1,0 +1,136 @@
+"""Networks: an input and a chain of blocks, trained as one, frozen as one, packed one by one."""
+
+import torch
+from torch import nn
+
+from skbnn.nn.inputs import make_input
+from skbnn.nn.linear import linear_blocks
+from skbnn.nn.quantizers import Quantizer
+
+__all__ = ["FrozenNetwork", "Network", "dense_network"]
+
+
+class Network(nn.Module):
+    """A chain of blocks on prepared rows.
+
+    Parameters
+    ----------
+    inputs : Input
+        Prepares rows.
+    blocks : list of Block
+        The last one gives class scores.
+    """
+
+    def __init__(self, inputs, blocks):
+        super().__init__()
+        self.inputs = inputs
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x, sample_weight=None):
+        """Return class scores of prepared rows."""
+        for block in self.blocks:
+            x = block(x, sample_weight)
+        return x
+
+    def set_progress(self, progress):
+        """Tell every quantizer which share of the fit is done."""
+        for module in self.modules():
+            if isinstance(module, Quantizer):
+                module.progress = progress
+
+    def latent(self):
+        """Return the latent weights by name: the tensors that quantizers of weights read."""
+        return {f"blocks.{i}.weight": block.weight for i, block in enumerate(self.blocks)}
+
+    def arrays(self):
+        """Return every parameter and running statistic as a float32 NumPy array, by name."""
+        return {name: t.detach().cpu().numpy().copy() for name, t in self.state_dict().items()}
+
+    def restore(self, arrays):
+        """Set parameters and running statistics from :meth:`arrays`.
+
+        Returns
+        -------
+        self : Network
+        """
+        self.load_state_dict({name: torch.from_numpy(a.copy()) for name, a in arrays.items()})
+        return self
+
+    def freeze(self):
+        """Turn to float64 and evaluation, and snap real constants to the packed integers.
+
+        Returns
+        -------
+        self : Network
+        """
+        self.cpu().double().eval().requires_grad_(False)
+        signal = self.inputs.signal
+        for block in self.blocks:
+            signal = block.freeze(signal)
+        return self
+
+    def pack(self):
+        """Return the operations of the frozen network and the real worth of a score.
+
+        Returns
+        -------
+        operations : tuple of Operation
+        score_unit : float
+        """
+        operations = (self.inputs.operation, *(block.pack() for block in self.blocks))
+        return operations, self.blocks[-1].score_unit
+
+
+class FrozenNetwork(nn.Module):
+    """A frozen network on raw rows: what the packed program computes, as a torch module.
+
+    Parameters
+    ----------
+    network : Network
+        A frozen network.
+    """
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, X):
+        """Return the class scores of raw rows.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, n_features)
+            Raw rows.
+
+        Returns
+        -------
+        scores : float64 Tensor of shape (n, n_classes)
+            Whole numbers, equal to the packed model's scores, for coded techniques.
+        """
+        with torch.no_grad():
+            return self.network(self.network.inputs(X))
+
+
+def dense_network(operation, n_classes, technique, *, hidden_layer_sizes, **settings):
+    """Return a feed-forward network; without hidden layers, a logistic regression.
+
+    Parameters
+    ----------
+    operation : Operation
+        Fitted input operation.
+    n_classes : int
+        Number of classes.
+    technique : Technique
+        Choices on every axis.
+    hidden_layer_sizes : sequence of int
+        Units of each hidden layer.
+    **settings
+        Further arguments of :func:`skbnn.nn.linear.linear_blocks`.
+
+    Returns
+    -------
+    network : Network
+    """
+    inputs = make_input(operation)
+    widths = (operation.gives.width, *hidden_layer_sizes, n_classes)
+    return Network(inputs, linear_blocks(widths, technique, **settings))

@@ -1,0 +1,146 @@
+"""Normalisers: from the sums of a product to pre-activations or class scores.
+
+Both are affine maps of each unit once trained, ``y = slope * z + shift``. Outside training they
+compute in separate, correctly rounded steps, each monotone in z: a packed program can then fold
+them, with whatever monotone function follows, into one integer threshold without a doubt about
+the last bit.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from skbnn.nn.named import named
+
+__all__ = ["BatchNorm", "ScaleShift", "make_normalizer"]
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation whose statistics use sample weights.
+
+    ``y = gamma * (z - mean) / sqrt(var + eps) + beta``
+
+    Parameters
+    ----------
+    n_units : int
+        Number of units.
+    gain : float
+        Ignored; see :class:`ScaleShift`.
+
+    Notes
+    -----
+    Running statistics move by a tenth of the way with every batch. With weights, the variance is
+    corrected by ``n / (n - 1)``, n the sum of the weights in the batch: a weight of 2 counts as
+    two rows.
+
+    References
+    ----------
+    Ioffe and Szegedy, Batch Normalization, ICML 2015, arXiv 1502.03167.
+    """
+
+    eps = 1e-5
+    momentum = 0.1
+
+    def __init__(self, n_units, gain=None):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(n_units))
+        self.beta = nn.Parameter(torch.zeros(n_units))
+        self.register_buffer("mean", torch.zeros(n_units))
+        self.register_buffer("var", torch.ones(n_units))
+
+    def forward(self, z, sample_weight=None):
+        """Normalise a batch.
+
+        Parameters
+        ----------
+        z : Tensor of shape (n, n_units)
+            Sums.
+        sample_weight : Tensor of shape (n,) or None
+            Weight of each row in the statistics of the batch.
+
+        Returns
+        -------
+        y : Tensor of shape (n, n_units)
+        """
+        if not self.training:
+            y = (z - self.mean) / torch.sqrt(self.var + self.eps)
+            return y * self.gamma + self.beta
+        if sample_weight is None:
+            return F.batch_norm(
+                z, self.mean, self.var, self.gamma, self.beta, True, self.momentum, self.eps
+            )
+        return self._weighted(z, sample_weight)
+
+    def _weighted(self, z, sample_weight):
+        z = z.to(self.gamma.dtype)
+        total = sample_weight.sum()
+        share = (sample_weight / total)[:, None]
+        mean = (share * z).sum(0)
+        centred = z - mean
+        var = (share * centred.square()).sum(0)
+        with torch.no_grad():
+            unbiased = var * (total / (total - 1).clamp(min=1.0))
+            self.mean.lerp_(mean, self.momentum)
+            self.var.lerp_(unbiased, self.momentum)
+        return centred * torch.rsqrt(var + self.eps) * self.gamma + self.beta
+
+    def affine(self):
+        """Return slope and shift of the trained map, in float64.
+
+        Returns
+        -------
+        slope, shift : float64 Tensors of shape (n_units,)
+        """
+        slope = self.gamma.double() / torch.sqrt(self.var.double() + self.eps)
+        return slope, self.beta.double() - slope * self.mean.double()
+
+
+class ScaleShift(nn.Module):
+    """A learned scale and shift for each unit: ``y = scale * z + shift``.
+
+    Parameters
+    ----------
+    n_units : int
+        Number of units.
+    gain : float
+        Initial scale.
+    """
+
+    def __init__(self, n_units, gain):
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((n_units,), float(gain)))
+        self.shift = nn.Parameter(torch.zeros(n_units))
+
+    def forward(self, z, sample_weight=None):  # noqa: D102
+        return z * self.scale + self.shift
+
+    def affine(self):
+        """Return slope and shift, in float64."""
+        return self.scale.double(), self.shift.double()
+
+
+_NORMALIZERS = {"batch": BatchNorm, "scale": ScaleShift}
+
+
+def make_normalizer(normalizer, n_units, gain):
+    """Return a new normaliser.
+
+    Parameters
+    ----------
+    normalizer : {"batch", "scale"} or callable
+        A name, or a callable of ``(n_units, gain)``.
+    n_units : int
+        Number of units.
+    gain : float
+        Scale that gives the outputs a useful size at the start of training.
+
+    Returns
+    -------
+    normalizer : Module
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    """
+    return named("normalizer", _NORMALIZERS, normalizer)(n_units, gain)

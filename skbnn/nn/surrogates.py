@@ -1,0 +1,150 @@
+"""Surrogate gradients: what the backward pass puts in place of the derivative of sign.
+
+The derivative of sign is zero almost everywhere, so training replaces it. A surrogate is an
+object with one method, ``backward(grad, x, progress)``, that returns ``grad`` times the surrogate
+derivative at ``x``. ``progress`` runs from 0 to 1 over the fit, for surrogates with a schedule.
+"""
+
+import math
+
+import torch
+
+from skbnn.nn.named import named
+
+__all__ = ["EDE", "ApproxSign", "Clipped", "Identity", "Surrogate", "Tanh", "make_surrogate"]
+
+
+class Surrogate:
+    """Base of all surrogates: ``d sign(x) / dx`` is replaced by a function of your choice."""
+
+    def backward(self, grad, x, progress):
+        """Return the gradient with respect to the input of sign.
+
+        Parameters
+        ----------
+        grad : Tensor
+            Gradient with respect to the output of sign.
+        x : Tensor of the same shape
+            Input of sign.
+        progress : float
+            Share of the fit that is done, in [0, 1].
+
+        Returns
+        -------
+        grad_x : Tensor of the same shape
+        """
+        raise TypeError(f"{type(self).__name__} has no backward(grad, x, progress) method.")
+
+
+class Identity(Surrogate):
+    """Straight-through estimator: derivative 1 everywhere."""
+
+    def backward(self, grad, x, progress):  # noqa: D102
+        return grad
+
+
+class Clipped(Surrogate):
+    """Clipped straight-through estimator: derivative ``1[abs(x) <= bound]``.
+
+    Parameters
+    ----------
+    bound : float, default=1.0
+        Half width of the active zone.
+
+    References
+    ----------
+    Courbariaux et al., Binarized Neural Networks, NIPS 2016, arXiv 1602.02830.
+    """
+
+    def __init__(self, bound=1.0):
+        self.bound = bound
+
+    def backward(self, grad, x, progress):  # noqa: D102
+        # The library's hard-tanh gradient is exclusive at its bounds; one step further makes
+        # them inclusive, at a tenth of the cost of building a mask.
+        limit = math.nextafter(self.bound, math.inf)
+        if x.dtype != torch.float64:
+            limit = self.bound * (1 + torch.finfo(x.dtype).eps)
+        return torch.ops.aten.hardtanh_backward(grad, x, -limit, limit)
+
+
+class ApproxSign(Surrogate):
+    """Triangle: derivative ``2 - 2 abs(x)`` for ``abs(x) < 1``, else 0.
+
+    References
+    ----------
+    Liu et al., Bi-Real Net, ECCV 2018, arXiv 1808.00278.
+    """
+
+    def backward(self, grad, x, progress):  # noqa: D102
+        return grad * (2 - 2 * x.abs()).clamp_(min=0)
+
+
+class Tanh(Surrogate):
+    """Derivative of tanh: ``1 - tanh(x)^2``.
+
+    References
+    ----------
+    Kim and Smaragdis, Bitwise Neural Networks, 2016, arXiv 1601.06071.
+    """
+
+    def backward(self, grad, x, progress):  # noqa: D102
+        return torch.ops.aten.tanh_backward(grad, torch.tanh(x))
+
+
+class EDE(Surrogate):
+    """Error decay estimator: derivative ``k t (1 - tanh(t x)^2)``, steeper as the fit goes on.
+
+    ``t = t_min (t_max / t_min)^progress`` and ``k = max(1 / t, 1)``.
+
+    Parameters
+    ----------
+    t_min, t_max : float, default=1e-3 and 10.0
+        Steepness at the start and at the end.
+
+    References
+    ----------
+    Qin et al., IR-Net, CVPR 2020, arXiv 1909.10788. The paper's text has ``t_min = 0.1``, the
+    published figures were made with 1e-3.
+    """
+
+    def __init__(self, t_min=1e-3, t_max=10.0):
+        self.t_min = t_min
+        self.t_max = t_max
+
+    def backward(self, grad, x, progress):  # noqa: D102
+        t = self.t_min * (self.t_max / self.t_min) ** progress
+        return torch.ops.aten.tanh_backward(grad, torch.tanh(t * x)) * (max(1 / t, 1.0) * t)
+
+
+_SURROGATES = {
+    "identity": Identity,
+    "clipped": Clipped,
+    "approx_sign": ApproxSign,
+    "ede": EDE,
+    "tanh": Tanh,
+}
+
+
+def make_surrogate(surrogate):
+    """Return the surrogate of a name, or what a class or callable of your own makes.
+
+    Parameters
+    ----------
+    surrogate : str or callable
+        A name, or a callable without arguments that returns an object with ``backward``.
+
+    Returns
+    -------
+    surrogate : Surrogate
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the object has no ``backward``.
+    """
+    surrogate = named("surrogate", _SURROGATES, surrogate)
+    made = surrogate()
+    if not callable(getattr(made, "backward", None)):
+        raise ValueError(f"Surrogate {made!r} has no backward(grad, x, progress) method.")
+    return made

@@ -1,0 +1,337 @@
+"""One training loop for every network: skorch's, on batches of prepared rows.
+
+skorch is used by composition, in :class:`Run` alone. Randomness comes from one generator and
+nothing global is touched; an interrupt passes through to the caller.
+"""
+
+import math
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from threadpoolctl import ThreadpoolController
+from torch import nn
+from torch.utils.data import Dataset
+
+from skbnn.nn.inputs import Rows
+from skbnn.nn.losses import make_loss, make_regularizer
+from skbnn.nn.named import named
+
+__all__ = ["EarlyStopping", "Examples", "Run", "Training", "accuracy"]
+
+_LAST_RATE = 1e-3
+_SMALL_STEP = 1 << 23
+_OPTIMIZERS = {
+    "adam": partial(torch.optim.Adam, fused=True),
+    "sgd": torch.optim.SGD,
+}
+
+
+@dataclass(frozen=True)
+class Training:
+    """Settings of one training run.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Initial rate; it follows a cosine to a thousandth of itself, or stays if ``constant``.
+    max_iter : int
+        Epochs.
+    batch_size : int
+        Rows per update; batches of an epoch differ by at most one row.
+    alpha : float
+        Strength of the technique's regularizer, divided by the rows of a batch as
+        scikit-learn's networks do.
+    device : str
+        Where to train.
+    constant : bool
+        Whether the learning rate stays.
+    """
+
+    learning_rate: float
+    max_iter: int
+    batch_size: int
+    alpha: float = 0.0
+    device: str = "cpu"
+    constant: bool = False
+
+
+class Examples(Dataset):
+    """Prepared rows with their classes and weights.
+
+    Parameters
+    ----------
+    rows : Rows
+        Prepared rows.
+    y : int64 ndarray of shape (n_rows,)
+        Class indices.
+    sample_weight : float ndarray of shape (n_rows,) or None
+        Weights, of mean 1; None for equal ones.
+    """
+
+    def __init__(self, rows: Rows, y, sample_weight=None):
+        self.rows = rows
+        self.y = y
+        self.sample_weight = sample_weight
+
+    def __len__(self):
+        """Return the number of rows."""
+        return len(self.rows)
+
+    def take(self, index):
+        """Return some of the examples."""
+        weight = None if self.sample_weight is None else self.sample_weight[index]
+        return Examples(self.rows.take(index), self.y[index], weight)
+
+    def batch(self, index):
+        """Return a batch in skorch's form: keywords of the network, arguments of the loss."""
+        x = {"x": self.rows.batch(index)}
+        y = torch.from_numpy(self.y[index])
+        if self.sample_weight is None:
+            return x, (y, torch.ones(len(index)))
+        weight = torch.from_numpy(self.sample_weight[index].astype(np.float32))
+        return {**x, "sample_weight": weight}, (y, weight)
+
+
+class _Batches:
+    """Shuffled batches of nearly equal size, so that none is left with a single row."""
+
+    def __init__(self, examples, batch_size, generator):
+        self.examples = examples
+        self.generator = generator
+        self.n_batches = max(1, math.ceil(len(examples) / max(2, batch_size)))
+        if len(examples) < 2 * self.n_batches:
+            self.n_batches = max(1, len(examples) // 2)
+
+    def __len__(self):
+        return self.n_batches
+
+    def __iter__(self):
+        order = torch.randperm(len(self.examples), generator=self.generator).numpy()
+        for index in np.array_split(order, self.n_batches):
+            yield self.examples.batch(index)
+
+
+class _Loss(nn.Module):
+    """Weighted mean of the technique's loss, plus its regularizer on the latent weights."""
+
+    def __init__(self, technique, latent, alpha):
+        super().__init__()
+        self.loss = make_loss(technique.loss)
+        self.regularizer = make_regularizer(technique.regularizer)
+        self.latent = latent
+        self.alpha = alpha
+
+    def forward(self, scores, target):
+        y, weight = target
+        loss = (self.loss(scores, y) * weight).mean()
+        if self.alpha:
+            loss = loss + self.alpha / len(y) * sum(map(self.regularizer, self.latent))
+        return loss
+
+
+class _Steps(Callback):
+    """Before each update the scheduled learning rate, after it the clip of latent weights."""
+
+    def __init__(self, network, latent, technique, settings, n_batches):
+        self.network = network
+        self.latent = latent
+        self.clip = technique.latent_clip
+        self.constant = settings.constant
+        self.total = settings.max_iter * n_batches
+        self.step = 0
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.network.set_progress(self.step / self.total)
+
+    def on_batch_begin(self, net, **kwargs):
+        if self.constant:
+            return
+        wave = 0.5 * (1 + math.cos(math.pi * self.step / self.total))
+        for group in net.optimizer_.param_groups:
+            group["lr"] = group["initial_lr"] * (_LAST_RATE + (1 - _LAST_RATE) * wave)
+
+    def on_batch_end(self, net, **kwargs):
+        self.step += 1
+        if self.clip is not None:
+            with torch.no_grad():
+                for weight in self.latent:
+                    weight.clamp_(-self.clip, self.clip)
+
+
+def _parameter_groups(network, technique, learning_rate):
+    """Return the optimizer's groups, one for each rate: latent matrices may have scaled ones."""
+    latent = network.latent()
+    parameters_of = {}
+    for name, parameter in network.named_parameters():
+        rate = learning_rate
+        if name in latent and technique.learning_rate_scaling == "glorot":
+            rate *= math.sqrt(sum(parameter.shape) / 1.5)
+        parameters_of.setdefault(rate, []).append(parameter)
+    return [
+        {"params": parameters, "lr": rate, "initial_lr": rate}
+        for rate, parameters in parameters_of.items()
+    ]
+
+
+def _threads(latent, batch_size):
+    """Return a context for an epoch: one thread where an update is too small to share.
+
+    Threads that meet after each of its short operations cost more than they save, by far where
+    other programs keep a core busy. The limit holds for the calling thread alone.
+    """
+    if batch_size * sum(weight.numel() for weight in latent) >= _SMALL_STEP:
+        return nullcontext
+    # Torch sets its own number when a thread first asks for it, which must not come later.
+    torch.get_num_threads()
+    return partial(ThreadpoolController().limit, limits=1, user_api="openmp")
+
+
+class Run:
+    """Training of a network; each step of the iteration is one epoch and yields its loss.
+
+    Parameters
+    ----------
+    network : Network
+        Trained in place.
+    examples : Examples
+        Training set.
+    technique : Technique
+        Loss, optimizer, clip and regularizer.
+    settings : Training
+        Rates and sizes.
+    generator : torch.Generator
+        Source of the order of rows.
+
+    Raises
+    ------
+    ValueError
+        If the technique names an unknown loss, optimizer or regularizer.
+    """
+
+    def __init__(self, network, examples, technique, settings, generator):
+        network.to(settings.device)
+        latent = list(network.latent().values())
+        batches = _Batches(examples, settings.batch_size, generator)
+        groups = _parameter_groups(network, technique, settings.learning_rate)
+        make_optimizer = named("optimizer", _OPTIMIZERS, technique.optimizer)
+        self.examples = examples
+        self.max_iter = settings.max_iter
+        self.threads = _threads(latent, len(examples) / len(batches))
+        self.net = NeuralNet(
+            network,
+            criterion=_Loss(technique, latent, settings.alpha),
+            optimizer=lambda _, lr: make_optimizer(groups, lr=lr),
+            lr=settings.learning_rate,
+            iterator_train=lambda _, batch_size: batches,
+            train_split=None,
+            device=settings.device,
+            callbacks=[_Steps(network, latent, technique, settings, len(batches))],
+            callbacks__print_log=None,
+        )
+        self.net.initialize()
+
+    def __iter__(self):
+        """Yield the mean training loss of each epoch as it ends."""
+        self.net.notify("on_train_begin", X=self.examples, y=None)
+        for _ in range(self.max_iter):
+            # Not fit or partial_fit: both swallow an interrupt and return a half-trained network.
+            with self.threads():
+                self.net.fit_loop(self.examples, epochs=1)
+            yield self.net.history[-1, "train_loss"]
+        self.net.notify("on_train_end", X=self.examples, y=None)
+
+    def optimizer_arrays(self):
+        """Return the optimizer's state as NumPy arrays, one dict for each parameter."""
+        state = self.net.optimizer_.state_dict()["state"]
+        return [
+            {name: value.cpu().numpy().copy() for name, value in state[i].items()}
+            for i in sorted(state)
+        ]
+
+    def restore_optimizer(self, arrays):
+        """Go on with the optimizer's state of :meth:`optimizer_arrays`."""
+        full = self.net.optimizer_.state_dict()
+        full["state"] = {
+            i: {name: torch.from_numpy(value.copy()) for name, value in state.items()}
+            for i, state in enumerate(arrays)
+        }
+        self.net.optimizer_.load_state_dict(full)
+
+
+def accuracy(network, examples, batch_size=1024):
+    """Return the weighted accuracy of a network on examples.
+
+    Parameters
+    ----------
+    network : Network
+        In any mode; it is in evaluation mode afterwards.
+    examples : Examples
+        Rows to classify.
+    batch_size : int, default=1024
+        Rows at once.
+
+    Returns
+    -------
+    accuracy : float
+    """
+    network.eval()
+    device = next(network.parameters()).device
+    right = total = 0.0
+    with torch.no_grad():
+        for start in range(0, len(examples), batch_size):
+            index = np.arange(start, min(start + batch_size, len(examples)))
+            x, (y, weight) = examples.batch(index)
+            hits = network(x["x"].to(device)).argmax(1).cpu() == y
+            right += float((hits * weight).sum())
+            total += float(weight.sum())
+    return right / total
+
+
+class EarlyStopping:
+    """Watches the accuracy on validation rows and keeps the best network.
+
+    Parameters
+    ----------
+    examples : Examples
+        Validation rows.
+    tol : float
+        What counts as better.
+    patience : int
+        Epochs without a better score before training stops.
+
+    Attributes
+    ----------
+    scores : list of float
+        Accuracy after each epoch.
+    best_score : float
+        The best of them.
+    best_arrays : dict of str to ndarray
+        The network's arrays at that epoch.
+    """
+
+    def __init__(self, examples, tol, patience):
+        self.examples = examples
+        self.tol = tol
+        self.patience = patience
+        self.scores = []
+        self.best_score = -math.inf
+        self.best_arrays = None
+        self.reference = -math.inf
+        self.waited = 0
+
+    def update(self, network):
+        """Score the network and return whether training should stop."""
+        score = accuracy(network, self.examples)
+        self.scores.append(score)
+        if score > self.best_score:
+            self.best_score, self.best_arrays = score, network.arrays()
+        if score > self.reference + self.tol:
+            self.reference, self.waited = score, 0
+        else:
+            self.waited += 1
+        return self.waited >= self.patience

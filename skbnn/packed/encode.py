@@ -1,0 +1,310 @@
+"""Input operations: from the rows a user passes to bit planes, or to standardised reals.
+
+They are the only operations that meet floats from outside, so they are also where values that
+are not finite are noticed: in the same pass that packs.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skbnn.bits import n_words, threshold_layout
+from skbnn.packed.operation import Operation, register
+from skbnn.packed.values import BitCode, Raw, Reals, require, require_array
+
+__all__ = ["BitPlanes", "Standardize", "Thermometer", "refuse_not_finite", "thresholds_of"]
+
+_NOT_FINITE = {
+    1: "Input X contains NaN.",
+    2: "Input X contains infinity or a value too large for dtype('float32').",
+}
+
+
+def _refuse(status):
+    """Raise scikit-learn's error for a kernel's status, unless it is 0."""
+    if status:
+        raise ValueError(_NOT_FINITE[status])
+
+
+@register("thermometer")
+@dataclass(frozen=True, eq=False)
+class Thermometer(Operation):
+    """Thermometer bits: one bit for each threshold of each feature, ``float32(x) >= t``.
+
+    Bits are ordered plane by plane: first the lowest threshold of every feature that has one, in
+    feature order, then the second of every feature that has two, and so on. Features without
+    thresholds (constant ones) cost nothing.
+
+    Parameters
+    ----------
+    counts : uint8 ndarray of shape (n_features,)
+        Number of thresholds of each feature.
+    thresholds : uint8 or float32 ndarray of shape (n_bits,)
+        Thresholds in the order of the bits; uint8 where the training data was.
+    """
+
+    counts: np.ndarray
+    thresholds: np.ndarray
+
+    def __post_init__(self):
+        require_array("counts", self.counts, [np.uint8], (None,))
+        n_bits = int(self.counts.sum(dtype=np.int64))
+        require_array("thresholds", self.thresholds, [np.uint8, np.float32], (n_bits,))
+        self.freeze_arrays()
+        features = self.features
+        order = np.argsort(features, kind="stable")
+        thresholds = self.thresholds[order]
+        rises = (thresholds[1:] > thresholds[:-1]) | (np.diff(features[order]) > 0)
+        require(bool(rises.all()), "The thresholds of a feature must rise.")
+
+    @property
+    def features(self):
+        """Feature of each bit, an int64 array of shape (n_bits,)."""
+        counts = self.counts.astype(np.int64)
+        features = np.repeat(np.arange(len(counts)), counts)
+        planes = np.arange(len(features)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return features[np.argsort(planes, kind="stable")]
+
+    @property
+    def takes(self):
+        """Raw rows."""
+        return Raw(len(self.counts))
+
+    @property
+    def gives(self):
+        """A sign code with one bit for each threshold."""
+        return BitCode(len(self.thresholds))
+
+    def prepare(self, kernels):  # noqa: D102
+        layout = threshold_layout(self.counts, self.thresholds)
+        width = n_words(len(self.thresholds))
+
+        def run(X):
+            out = np.empty((len(X), width), np.uint64)
+            _refuse(kernels.encode_thresholds(X, *layout, out))
+            return out[:, None]
+
+        return run
+
+
+@register("bit-planes")
+@dataclass(frozen=True, eq=False)
+class BitPlanes(Operation):
+    """The eight binary digits of uint8 features, each digit a plane.
+
+    With digits in {-1, +1} and doubled units, a pixel is worth ``255 + sum_k 2^k b_k``: twice its
+    value.
+
+    Parameters
+    ----------
+    columns : int32 ndarray of shape (n_used,)
+        Features in use, in rising order.
+    n_features : int
+        Width of the rows read.
+    """
+
+    columns: np.ndarray
+    n_features: int
+
+    def __post_init__(self):
+        _require_columns(self.columns, self.n_features)
+        self.freeze_arrays()
+
+    @property
+    def takes(self):
+        """Raw rows."""
+        return Raw(self.n_features)
+
+    @property
+    def gives(self):
+        """Eight planes and an offset."""
+        return BitCode(len(self.columns), tuple(1 << k for k in range(8)), 255)
+
+    def prepare(self, kernels):  # noqa: D102
+        columns, width = self.columns, n_words(len(self.columns))
+
+        def run(X):
+            out = np.empty((len(X), 8, width), np.uint64)
+            kernels.encode_planes(_as_pixels(X), columns, out)
+            return out
+
+        return run
+
+
+def _require_columns(columns, n_features):
+    """Check the columns that an input operation reads."""
+    require_array("columns", columns, [np.int32], (None,))
+    require(n_features >= 1, "There must be at least one feature.")
+    inside = (columns >= 0) & (columns < n_features)
+    rising = np.diff(columns) > 0
+    require(bool(inside.all() and rising.all()), "Columns must rise within the features.")
+
+
+def _as_pixels(X):
+    """Return rows as uint8, refusing values that are no whole numbers in 0..255."""
+    if X.dtype == np.uint8:
+        return X
+    refuse_not_finite(X)
+    with np.errstate(invalid="ignore"):
+        pixels = X.astype(np.uint8)
+    if not (pixels == X).all():
+        raise ValueError(
+            "This model reads 8-bit pixels: X must hold whole numbers from 0 to 255. "
+            "Scale or encode X as it was in fit."
+        )
+    return pixels
+
+
+def refuse_not_finite(X):
+    """Raise scikit-learn's error if a block holds NaN, or a value that is infinite as float32."""
+    if X.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            largest = np.float32(np.abs(X).max(initial=0.0))
+        if not np.isfinite(largest):
+            _refuse(1 if np.isnan(largest) else 2)
+
+
+@register("standardize")
+@dataclass(frozen=True, eq=False)
+class Standardize(Operation):
+    """Standardised features: ``(x - mean) * scale`` in float64, constant features left out.
+
+    Parameters
+    ----------
+    columns : int32 ndarray of shape (n_used,)
+        Features in use, in rising order.
+    means, scales : float32 ndarray of shape (n_used,)
+        Mean and reciprocal standard deviation of each.
+    n_features : int
+        Width of the rows read.
+    """
+
+    columns: np.ndarray
+    means: np.ndarray
+    scales: np.ndarray
+    n_features: int
+
+    def __post_init__(self):
+        _require_columns(self.columns, self.n_features)
+        for name in ("means", "scales"):
+            require_array(name, getattr(self, name), [np.float32], (len(self.columns),))
+        self.freeze_arrays()
+
+    @property
+    def takes(self):
+        """Raw rows."""
+        return Raw(self.n_features)
+
+    @property
+    def gives(self):
+        """Standardised rows."""
+        return Reals(len(self.columns))
+
+    def prepare(self, kernels):  # noqa: D102
+        means, scales = self.means.astype(np.float64), self.scales.astype(np.float64)
+
+        def run(X):
+            refuse_not_finite(X)
+            return (X[:, self.columns] - means) * scales
+
+        return run
+
+
+def thresholds_of(X, n_thresholds, strategy="distinct"):
+    """Choose the thresholds of a thermometer code from data.
+
+    Parameters
+    ----------
+    X : ndarray or sparse array of shape (n_samples, n_features)
+        Rows of dtype float64, float32, uint8 or bool; float64 is rounded to float32 first.
+    n_thresholds : int
+        Thresholds per feature, 1 to 255. A feature with fewer distinct values gets fewer.
+    strategy : {"distinct", "quantile", "uniform"}, default="distinct"
+        ``"distinct"``: quantiles of each feature's distinct values, near equal steps on pixels,
+        robust on tables, untouched by repeated rows. ``"quantile"``: quantiles of all values.
+        ``"uniform"``: equal steps from the least to the greatest value.
+
+    Returns
+    -------
+    counts : uint8 ndarray of shape (n_features,)
+    thresholds : uint8 or float32 ndarray of shape (n_bits,)
+        As :class:`Thermometer` stores them.
+
+    Raises
+    ------
+    ValueError
+        If X holds NaN, or values that are infinite as float32.
+    """
+    dtype = np.uint8 if X.dtype in (np.uint8, np.bool_) else np.float32
+    planes = np.full((n_thresholds, X.shape[1]), np.nan)
+    counts = np.zeros(X.shape[1], np.uint8)
+    for feature, column in enumerate(_columns(X, dtype)):
+        cuts = _STRATEGIES[strategy](column, np.arange(1, n_thresholds + 1) / (n_thresholds + 1))
+        counts[feature] = len(cuts)
+        # Adding 0 makes -0.0 and 0.0 the same threshold, whatever the order of the rows.
+        planes[: len(cuts), feature] = cuts + 0.0
+    return counts, planes[~np.isnan(planes)].astype(dtype)
+
+
+def _columns(X, dtype):
+    """Yield the columns of a dense or sparse matrix, contiguous, dense and finite."""
+    X = X.tocsc() if hasattr(X, "tocsc") else X
+    # Some columns at a time: a column alone would read the whole of a dense X each.
+    for start in range(0, X.shape[1], 64):
+        columns = X[:, start : start + 64]
+        columns = columns.toarray() if hasattr(columns, "toarray") else columns
+        with np.errstate(over="ignore"):
+            columns = np.ascontiguousarray(columns.T, dtype)
+        refuse_not_finite(columns)
+        yield from columns
+
+
+def _distinct(column):
+    """Return the sorted distinct values of a column (a table look-up for uint8)."""
+    if column.dtype == np.uint8:
+        return np.flatnonzero(np.bincount(column, minlength=256)).astype(np.float64)
+    return np.unique(column).astype(np.float64)
+
+
+def _part(distinct, upper, dtype):
+    """Return thresholds that part ``distinct[upper - 1]`` from ``distinct[upper]``.
+
+    The middle of two neighbours, or the upper one where rounding would reach the lower.
+    """
+    if len(distinct) < 2:
+        return np.empty(0)
+    upper = np.unique(np.clip(upper, 1, len(distinct) - 1))
+    below, above = distinct[upper - 1], distinct[upper]
+    middle = (below + above) / 2
+    middle = np.ceil(middle) if dtype == np.uint8 else middle.astype(dtype).astype(np.float64)
+    return np.where(middle > below, middle, above)
+
+
+def _distinct_cuts(column, shares):
+    distinct = _distinct(column)
+    return _part(distinct, np.round(shares * len(distinct)).astype(int), column.dtype)
+
+
+def _quantile_cuts(column, shares):
+    distinct = _distinct(column)
+    goals = np.quantile(column.astype(np.float64), shares)
+    return _part(distinct, np.searchsorted(distinct, goals, side="right"), column.dtype)
+
+
+def _uniform_cuts(column, shares):
+    low, high = float(column.min()), float(column.max())
+    if low == high:
+        return np.empty(0)
+    goals = low + shares * (high - low)
+    if column.dtype == np.uint8:
+        return np.unique(np.ceil(goals))
+    # Rounding must not reach the least value: the threshold would part nothing from it.
+    above_low = np.nextafter(column.min(), column.max())
+    return np.unique(np.maximum(goals.astype(column.dtype), above_low)).astype(np.float64)
+
+
+_STRATEGIES = {
+    "distinct": _distinct_cuts,
+    "quantile": _quantile_cuts,
+    "uniform": _uniform_cuts,
+}

@@ -1,0 +1,356 @@
+"""The model file: arrays in a safetensors container, everything else in its JSON metadata.
+
+Nothing in a file is run, unpickled or imported by name. :func:`load` checks the container, the
+checksum, every field of every operation (their classes refuse wrong dtypes, shapes, widths and
+ranges) and how the operations fit together before a model exists, and refuses anything else with
+one :class:`ValueError`.
+
+A safetensors file is eight bytes of header length, a JSON header that places each array, and the
+arrays' bytes. Ours has two metadata entries. ``"sha256"`` comes first, so that its place is the
+same in files of every version; it is the digest of all the file's bytes, with zeros for its own 64
+digits, and is checked before anything is parsed. ``"skbnn"`` is itself JSON: format version,
+operations with their plain fields, classes, probability scale and the version of the package.
+
+The format version is raised by every change of what a file means, except for new kinds of
+operations, which older readers refuse by their names. Readers keep reading every older version.
+"""
+
+import hashlib
+import json
+import math
+import os
+import secrets
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import numpy as np
+
+from skbnn.bits import backend as kernels_of
+from skbnn.packed.model import PackedModel
+from skbnn.packed.operation import OPERATIONS
+from skbnn.packed.values import BitCode, BitMatrix, require
+
+__all__ = ["FORMAT_VERSION", "arrays_of", "from_bytes", "load", "save", "to_bytes"]
+
+FORMAT_VERSION = 1
+_DTYPES = {
+    "U8": np.uint8,
+    "I16": np.int16,
+    "I32": np.int32,
+    "I64": np.int64,
+    "U64": np.uint64,
+    "F32": np.float32,
+}
+_CODES = {np.dtype(dtype): code for code, dtype in _DTYPES.items()}
+_VALUES = {"bit-matrix": BitMatrix, "bit-code": BitCode}
+_KINDS = {cls: kind for kind, cls in _VALUES.items()}
+_LABELS = tuple(
+    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split()
+)
+_METADATA = {"format_version", "skbnn_version", "operations", "classes", "probability_scale"}
+_MAX_HEADER = 1 << 24
+_START = b'{"__metadata__":{"sha256":"'
+_DIGITS = slice(8 + len(_START), 8 + len(_START) + 64)
+
+
+def save(model, path):
+    """Write a model to a file, in one step: the old file stays until the new one is whole.
+
+    Parameters
+    ----------
+    model : PackedModel
+        The model.
+    path : str or path-like
+        File to write.
+    """
+    path, data = Path(path), to_bytes(model)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def load(path, backend="auto"):
+    """Read a packed model from a file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        File that :meth:`PackedModel.save` wrote.
+    backend : {"auto", "numba", "numpy"}, default="auto"
+        Kernels to run; ``"auto"`` takes Numba's where Numba is installed.
+
+    Returns
+    -------
+    model : PackedModel
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, truncated, of a newer format version, or no packed model; or the
+        backend is unknown.
+    OSError
+        If the file cannot be read.
+    """
+    kernels_of(backend)
+    data = Path(path).read_bytes()
+    try:
+        return from_bytes(data, backend)
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{os.fspath(path)} is not a usable skbnn model: {error}") from error
+
+
+def to_bytes(model):
+    """Return the bytes of a model's file.
+
+    Parameters
+    ----------
+    model : PackedModel
+        The model.
+
+    Returns
+    -------
+    data : bytes
+
+    Raises
+    ------
+    ValueError
+        If the class labels are neither strings nor numbers, or take more than 16 MiB.
+    """
+    arrays = {}
+    operations = []
+    for index, operation in enumerate(model.operations):
+        operations.append(_encode(operation, f"{index}", arrays))
+    chunks, header, position = [], {}, 0
+    # Widest elements first keeps every array aligned to its own element size.
+    for name, array in sorted(arrays.items(), key=lambda item: -item[1].itemsize):
+        chunk = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+        span = [position, position + len(chunk)]
+        header[name] = {
+            "dtype": _CODES[array.dtype],
+            "shape": list(array.shape),
+            "data_offsets": span,
+        }
+        chunks.append(chunk)
+        position += len(chunk)
+    metadata = {
+        "format_version": FORMAT_VERSION,
+        "skbnn_version": _version(),
+        "operations": operations,
+        "classes": {"dtype": _class_dtype(model.classes), "labels": model.classes.tolist()},
+        "probability_scale": model.probability_scale,
+    }
+    entries = {"sha256": "0" * 64, "skbnn": _json(metadata)}
+    head = _json({"__metadata__": entries, **header}).encode()
+    head += b" " * (-len(head) % 8)
+    require(len(head) <= _MAX_HEADER, "The class labels are too long to be saved.")
+    data = bytearray(b"".join([len(head).to_bytes(8, "little"), head, *chunks]))
+    data[_DIGITS] = _digest(data)
+    return bytes(data)
+
+
+def from_bytes(data, backend="auto"):
+    """Return the model whose file has these bytes; see :func:`load`."""
+    require(data.startswith(_START, 8), "it does not begin as such a file does.")
+    require(data[_DIGITS] == _digest(data), "its checksum does not match: it is damaged.")
+    header, body = _split(data)
+    entries = header.pop("__metadata__")
+    known = set(entries) == {"sha256", "skbnn"} and isinstance(entries["skbnn"], str)
+    require(known, "its container has missing or unknown metadata.")
+    metadata = _parse(entries["skbnn"])
+    version = metadata.get("format_version")
+    require(type(version) is int and version >= 1, "it names no format version.")
+    require(
+        version <= FORMAT_VERSION,
+        f"it has format version {version}, this skbnn reads up to {FORMAT_VERSION}; "
+        "install a newer skbnn.",
+    )
+    require(set(metadata) == _METADATA, "its metadata has missing or unknown fields.")
+    require(isinstance(metadata["skbnn_version"], str), "it names no version of skbnn.")
+    arrays = _arrays(header, body)
+    operations = tuple(_decode(item, arrays) for item in _list(metadata, "operations"))
+    require(not arrays, f"it holds arrays that no operation uses: {sorted(arrays)}.")
+    scale = metadata["probability_scale"]
+    require(scale is None or type(scale) is float, "its probability scale is no number.")
+    return PackedModel(operations, _classes(metadata), scale, backend)
+
+
+def arrays_of(part):
+    """Return the arrays that an operation stores, by name.
+
+    Parameters
+    ----------
+    part : Operation
+        The operation.
+
+    Returns
+    -------
+    arrays : dict of str to ndarray
+    """
+    arrays = {}
+    _encode(part, "", arrays)
+    return arrays
+
+
+def _encode(part, prefix, arrays):
+    """Return the JSON form of an operation or value; its arrays go to ``arrays``."""
+    if isinstance(part, np.ndarray):
+        arrays[prefix] = part
+        return {"array": prefix}
+    if is_dataclass(part):
+        kind = _KINDS.get(type(part)) or part.kind
+        plain = {f.name: _encode(getattr(part, f.name), f"{prefix}.{f.name}", arrays)
+                 for f in fields(part) if f.init}  # fmt: skip
+        return {"kind": kind, **plain}
+    return list(part) if isinstance(part, tuple) else part
+
+
+def _decode(item, arrays):
+    """Return the operation or value of a JSON form, taking its arrays out of ``arrays``."""
+    if isinstance(item, list):
+        require(all(type(i) is int for i in item), "a list holds something else than integers.")
+        return tuple(item)
+    if not isinstance(item, dict):
+        require(item is None or type(item) in (int, bool), f"a field holds {item!r}.")
+        return item
+    if set(item) == {"array"}:
+        name = item["array"]
+        require(type(name) is str and name in arrays, f"array {name!r} is missing or used twice.")
+        return arrays.pop(name)
+    kind = item.get("kind")
+    require(type(kind) is str, "an operation names no kind.")
+    cls = _VALUES.get(kind) or OPERATIONS.get(kind)
+    require(
+        cls is not None,
+        f"it has an unknown kind of operation, {kind!r}, which a newer skbnn may know.",
+    )
+    plain = {name: _decode(value, arrays) for name, value in item.items() if name != "kind"}
+    hints = {f.name: f.type for f in fields(cls) if f.init}
+    require(set(plain) == set(hints), f"{kind} has the fields {sorted(plain)}.")
+    for name, value in plain.items():
+        require(_is_a(value, hints[name]), f"field {name} of {kind} holds a wrong type.")
+    return cls(**plain)
+
+
+def _is_a(value, hint):
+    """Whether a decoded value is of a dataclass field's annotated type."""
+    if hint is int or hint is bool:
+        return type(value) is hint
+    if getattr(hint, "__origin__", None) is tuple:
+        return isinstance(value, tuple)
+    return isinstance(value, hint)
+
+
+def _split(data):
+    """Return the header and the arrays' bytes of a safetensors container."""
+    length = int.from_bytes(data[:8], "little")
+    require(length <= min(_MAX_HEADER, len(data) - 8), "its header is longer than the file.")
+    header = _parse(data[8 : 8 + length].decode())
+    return header, memoryview(data)[8 + length :]
+
+
+def _parse(text):
+    """Return the object of a JSON text, refusing repeated keys and numbers that JSON has not."""
+
+    def unique(pairs):
+        names = [name for name, _ in pairs]
+        require(len(set(names)) == len(names), "a JSON key is repeated.")
+        return dict(pairs)
+
+    def refuse(constant):
+        raise ValueError(f"the JSON holds {constant}.")
+
+    parsed = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+    require(isinstance(parsed, dict), "its JSON is no object.")
+    return parsed
+
+
+def _arrays(header, body):
+    """Return the arrays that a header places: end to end, no gap, no overlap, no rest."""
+    arrays, position = {}, 0
+    entries = [(name, *_entry(name, entry)) for name, entry in header.items()]
+    for name, dtype, shape, start, stop in sorted(entries, key=lambda entry: entry[3:]):
+        require(start == position, f"array {name!r} overlaps another or leaves a gap.")
+        require(stop - start == math.prod(shape) * dtype.itemsize, f"array {name!r} is misplaced.")
+        require(stop <= len(body), f"array {name!r} lies beyond the end of the file.")
+        flat = np.frombuffer(body[start:stop], dtype.newbyteorder("<"))
+        arrays[name] = flat.reshape(shape).astype(dtype)
+        arrays[name].flags.writeable = False
+        position = stop
+    require(position == len(body), "it holds bytes that belong to no array.")
+    return arrays
+
+
+def _entry(name, entry):
+    """Return dtype, shape, start and stop of one array in a header."""
+    require(isinstance(entry, dict), f"array {name!r} is not described.")
+    require(set(entry) == {"dtype", "shape", "data_offsets"}, f"array {name!r} is misdescribed.")
+    shape, span = entry["shape"], entry["data_offsets"]
+    for numbers in (shape, span):
+        fits = isinstance(numbers, list) and all(type(n) is int and n >= 0 for n in numbers)
+        require(fits, f"array {name!r} has a shape or place that is no list of numbers.")
+    require(len(shape) <= 4 and len(span) == 2, f"array {name!r} is misdescribed.")
+    dtype = entry["dtype"]
+    known = isinstance(dtype, str) and dtype in _DTYPES
+    require(known, f"array {name!r} has an unknown dtype.")
+    return np.dtype(_DTYPES[dtype]), tuple(shape), *span
+
+
+def _list(metadata, name):
+    require(isinstance(metadata.get(name), list), f"it has no list of {name}.")
+    return metadata[name]
+
+
+def _class_dtype(classes):
+    """Return how a file names the dtype of class labels."""
+    kind, name = classes.dtype.kind, classes.dtype.name
+    if name in _LABELS and np.isfinite(classes).all():
+        return name
+    if kind in "UT" or (kind == "O" and all(isinstance(label, str) for label in classes)):
+        return "object" if kind == "O" else "str"
+    raise ValueError(
+        f"Class labels of dtype {classes.dtype} cannot be saved; use strings or finite numbers."
+    )
+
+
+def _classes(metadata):
+    """Return the class labels of a file."""
+    described = metadata["classes"]
+    fits = isinstance(described, dict) and set(described) == {"dtype", "labels"}
+    require(fits, "its classes are misdescribed.")
+    name, labels = described["dtype"], _list(described, "labels")
+    if name in ("str", "object"):
+        require(all(type(label) is str for label in labels), "a class label is no string.")
+        return np.array(labels, dtype=object if name == "object" else np.str_)
+    require(name in _LABELS, f"its class labels have the dtype {name!r}.")
+    require(all(type(x) in (int, float, bool) for x in labels), "a class label is no number.")
+    classes = np.array(labels, dtype=np.dtype(name))
+    same = _json(labels) == _json(classes.tolist())
+    require(same, "a class label does not fit its dtype.")
+    return classes
+
+
+def _version():
+    from skbnn import __version__
+
+    return __version__
+
+
+def _json(value):
+    """Return the one JSON text that files use for a value."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def _digest(data):
+    """Return the SHA-256 of a whole file, zeros for its own digits, as digits."""
+    view = memoryview(data)
+    digest = hashlib.sha256(view[: _DIGITS.start])
+    digest.update(b"0" * 64)
+    digest.update(view[_DIGITS.stop :])
+    return digest.hexdigest().encode()

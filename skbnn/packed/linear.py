@@ -1,0 +1,286 @@
+"""Products: coded rows times coded weights, and their real-valued relatives.
+
+Coded rows ``x = c + sum_p s_p a_p`` times coded weights ``w = d + sum_k t_k b_k`` (all a, b in
+{-1, +1}) is a sum of products of two bit planes, each ``n - 2 popcount(a ^ b)``, plus one popcount
+for each plane of the row, shared by all units, plus constants. So one kernel that counts
+mismatches hosts every technique: planes of the rows are extra rows, planes of the weights extra
+units, and an integer epilogue adds them up. One plane each without offsets, followed by a
+threshold, is the fast path: a single fused kernel from bits to bits.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skbnn.bits import complement, interleave, lanes_for, n_words, unpack_bits
+from skbnn.packed.operation import Operation, register
+from skbnn.packed.outputs import ClassScores, SignThreshold
+from skbnn.packed.values import (
+    INT32_MAX,
+    BitCode,
+    BitMatrix,
+    Reals,
+    Scores,
+    require,
+    require_array,
+)
+
+__all__ = ["BinaryLinear", "MixedLinear", "RealLinear"]
+
+_LARGEST_SUM = 2**53
+
+
+@register("binary-linear")
+@dataclass(frozen=True, eq=False)
+class BinaryLinear(Operation):
+    """Coded rows times coded weights, then an output transform; integers throughout.
+
+    No sum can leave the range of whole numbers that float64 holds, so the frozen network computes
+    the same ones.
+
+    Parameters
+    ----------
+    weights : BitMatrix
+        One row of bits for each unit and plane.
+    takes : BitCode
+        Meaning of the rows it reads.
+    output : SignThreshold or ClassScores
+        What becomes of the sums.
+    """
+
+    weights: BitMatrix
+    takes: BitCode
+    output: SignThreshold | ClassScores
+
+    def __post_init__(self):
+        require(self.takes.n_bits == self.weights.n_bits, "Weights and rows differ in width.")
+        require(self.output.n_units == self.weights.n_units, "Weights and output differ in units.")
+        reach = self.takes.n_bits * self.takes.largest * int(self.weights.largest.max())
+        require(reach <= _LARGEST_SUM, "A sum can leave the whole numbers that float64 holds.")
+        self.output.check(self.largest)
+
+    @property
+    def gives(self):
+        """What the output transform makes."""
+        return self.output.gives
+
+    @property
+    def largest(self):
+        """The largest absolute sum of each unit, int64 of shape (n_units,)."""
+        return self.takes.n_bits * self.takes.largest * self.weights.largest
+
+    def prepare(self, kernels):  # noqa: D102
+        is_plain = self.takes.is_sign and self.weights.is_sign
+        if is_plain and isinstance(self.output, SignThreshold):
+            return self._prepare_fused(kernels)
+        sums = self._prepare_sums(kernels)
+        if isinstance(self.output, SignThreshold):
+            thresholds = self.output.thresholds.astype(self._sum_dtype)
+
+            def run(rows):
+                total = sums(rows)
+                out = np.empty((len(rows), n_words(self.weights.n_units)), np.uint64)
+                kernels.threshold_sums(total, thresholds, out)
+                return out[:, None]
+
+        else:
+            multipliers, offsets = self.output.multipliers, self.output.offsets
+
+            def run(rows):
+                scores = sums(rows) * multipliers + offsets
+                return scores.astype(np.int32, copy=False)
+
+        return run
+
+    @property
+    def _sum_dtype(self):
+        # A threshold may lie one beyond the largest sum.
+        return np.int32 if self.largest.max() < INT32_MAX else np.int64
+
+    def _prepare_fused(self, kernels):
+        """``n - 2 m >= t`` is ``m <= (n - t) // 2``, inside the product's own registers."""
+        n_bits, n_units = self.weights.n_bits, self.weights.n_units
+        units = interleave(_padded(self.weights.words[0], 64), 32)
+        limits = np.full(units.shape[0] * 32, -1, np.int64)
+        limits[:n_units] = (n_bits - self.output.thresholds.astype(np.int64)) // 2
+        width = n_words(n_units)
+
+        def run(rows):
+            out = np.empty((len(rows), width), np.uint64)
+            kernels.compare_mismatches(rows[:, 0], units, limits, out)
+            return out[:, None]
+
+        return run
+
+    def _prepare_sums(self, kernels):
+        """Return the function from rows to integer sums of every unit."""
+        weights, code = self.weights, self.takes
+        n_row_planes, n_unit_planes = len(code.scales), weights.n_planes
+        n_units, n_bits, dtype = weights.n_units, weights.n_bits, self._sum_dtype
+        flat = weights.words.reshape(n_unit_planes * n_units, n_words(n_bits))
+        units = interleave(flat, lanes_for(len(flat)))
+
+        row_scales = np.array(code.scales, np.int64)
+        scales, offsets = weights.plane_scales, weights.unit_offsets
+        plane_sums = 2 * np.bitwise_count(weights.words).sum(-1, dtype=np.int64) - n_bits
+        # sum_i x_i w_i with x = c + sum_p s_p a_p and w = d + sum_k t_k b_k, in mismatch counts.
+        coefficients = -2 * (row_scales[:, None, None] * scales).reshape(-1, n_units)
+        ones_coefficients = 2 * row_scales[:, None] * offsets
+        base = n_bits * (
+            row_scales.sum() * scales.sum(0) - row_scales.sum() * offsets + code.offset * offsets
+        ) + code.offset * (scales * plane_sums).sum(0)
+        needs_ones = bool(offsets.any())
+        if not needs_ones:
+            ones_coefficients = np.empty((0, n_units), np.int64)
+
+        def sums(rows):
+            n_rows, _, width = rows.shape
+            planes = rows.reshape(n_rows * n_row_planes, width)
+            counts = np.empty((n_rows, len(coefficients), n_units), np.int32)
+            kernels.count_mismatches(planes, units, counts.reshape(len(planes), len(flat)))
+            ones = np.empty((n_rows, len(ones_coefficients)), np.int32)
+            if needs_ones:
+                kernels.count_ones(planes, ones.reshape(len(planes)))
+            out = np.empty((n_rows, n_units), dtype)
+            kernels.combine_counts(counts, coefficients, ones, ones_coefficients, base, out)
+            return out
+
+        return sums
+
+
+def _padded(words, multiple):
+    """Return rows of words with rows of zeros added up to a multiple."""
+    missing = -len(words) % multiple
+    return np.concatenate([words, np.zeros((missing, words.shape[1]), np.uint64)])
+
+
+def negate(weights, where):
+    """Return a bit matrix with the weights of some units negated.
+
+    Parameters
+    ----------
+    weights : BitMatrix
+        Any matrix.
+    where : bool ndarray of shape (n_units,)
+        Units to negate: their bits are complemented and their offsets change sign.
+
+    Returns
+    -------
+    negated : BitMatrix
+    """
+    flipped = complement(weights.words, weights.n_bits)
+    words = np.where(where[:, None], flipped, weights.words)
+    offsets = weights.offsets
+    if offsets is not None:
+        offsets = np.where(where, -offsets, offsets).astype(np.int32)
+    return BitMatrix(words, weights.n_bits, weights.scales, offsets)
+
+
+class _Real(Operation):
+    """What both products of real rows share: an affine map in float64, perhaps rectified."""
+
+    @property
+    def takes(self):
+        """Real rows."""
+        return Reals(self.n_inputs)
+
+    @property
+    def gives(self):
+        """Real rows, or class scores."""
+        return Scores(self.n_units, integer=False) if self.is_last else Reals(self.n_units)
+
+    def prepare(self, kernels):  # noqa: D102
+        matrix, shift = self._matrix(), self.biases.astype(np.float64)
+
+        def run(rows):
+            out = rows @ matrix
+            out += shift
+            return np.maximum(out, 0, out=out) if self.rectify else out
+
+        return run
+
+
+@register("real-linear")
+@dataclass(frozen=True, eq=False)
+class RealLinear(_Real):
+    """Real rows times real weights: ``max(0, x W' + b)``, the maximum where ``rectify``.
+
+    Parameters
+    ----------
+    weights : float32 ndarray of shape (n_units, n_inputs)
+        Weights, normalisation folded in.
+    biases : float32 ndarray of shape (n_units,)
+        Biases.
+    rectify : bool
+        Whether the ReLU follows.
+    is_last : bool
+        Whether results are class scores.
+    """
+
+    weights: np.ndarray
+    biases: np.ndarray
+    rectify: bool
+    is_last: bool
+
+    def __post_init__(self):
+        require_array("weights", self.weights, [np.float32], (None, None))
+        require(len(self.weights) >= 1, "There must be at least one unit.")
+        require_array("biases", self.biases, [np.float32], (len(self.weights),))
+        self.freeze_arrays()
+
+    @property
+    def n_units(self):
+        """Number of units."""
+        return self.weights.shape[0]
+
+    @property
+    def n_inputs(self):
+        """Width of the rows read."""
+        return self.weights.shape[1]
+
+    def _matrix(self):
+        return self.weights.T.astype(np.float64)
+
+
+@register("mixed-linear")
+@dataclass(frozen=True, eq=False)
+class MixedLinear(_Real):
+    """Real rows times one-bit weights: ``max(0, (x W_b') * scale + b)``.
+
+    Parameters
+    ----------
+    weights : BitMatrix
+        Weights of one plane, each +-1.
+    scales, biases : float32 ndarray of shape (n_units,)
+        Folded normalisation.
+    rectify : bool
+        Whether the ReLU follows.
+    is_last : bool
+        Whether results are class scores.
+    """
+
+    weights: BitMatrix
+    scales: np.ndarray
+    biases: np.ndarray
+    rectify: bool
+    is_last: bool
+
+    def __post_init__(self):
+        require(self.weights.is_sign, "Real rows need weights that are plain +-1.")
+        for name in ("scales", "biases"):
+            require_array(name, getattr(self, name), [np.float32], (self.weights.n_units,))
+        self.freeze_arrays()
+
+    @property
+    def n_units(self):
+        """Number of units."""
+        return self.weights.n_units
+
+    @property
+    def n_inputs(self):
+        """Width of the rows read."""
+        return self.weights.n_bits
+
+    def _matrix(self):
+        bits = unpack_bits(self.weights.words[0], self.weights.n_bits)
+        return np.where(bits, 1.0, -1.0).T * self.scales.astype(np.float64)

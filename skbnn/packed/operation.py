@@ -1,0 +1,62 @@
+"""What an operation of a packed program is, and the registry of their names.
+
+An operation is a frozen dataclass of read-only, fixed-width arrays and plain numbers. It says
+what it takes and what it gives, and prepares a function from one block of rows to the next. It is
+never trained and never edited.
+"""
+
+from abc import ABC, abstractmethod
+
+from skbnn.packed.values import BitCode, Immutable, Raw, Reals, Scores
+
+__all__ = ["OPERATIONS", "Operation", "register"]
+
+OPERATIONS = {}
+"""Operation and transform classes by the name that a model file uses."""
+
+
+def register(name):
+    """Give a dataclass the name under which model files store it.
+
+    Parameters
+    ----------
+    name : str
+        Fixed forever once a version with it is released.
+    """
+
+    def decorate(cls):
+        cls.kind = name
+        OPERATIONS[name] = cls
+        return cls
+
+    return decorate
+
+
+class Operation(Immutable, ABC):
+    """One step of a packed program.
+
+    Attributes
+    ----------
+    takes : BitCode, Raw or Reals
+        Meaning of the array before.
+    gives : BitCode, Reals or Scores
+        Meaning of the array after.
+    """
+
+    takes: BitCode | Raw | Reals
+    gives: BitCode | Reals | Scores
+
+    @abstractmethod
+    def prepare(self, kernels):
+        """Derive the kernels' own layouts and return the function that runs.
+
+        Parameters
+        ----------
+        kernels : module
+            :mod:`skbnn.bits.reference` or :mod:`skbnn.bits.kernels`.
+
+        Returns
+        -------
+        run : callable
+            Maps an array of rows to a new array of rows.
+        """

@@ -1,0 +1,251 @@
+"""The values that flow through a packed program, and the matrices of bits it stores.
+
+Between two operations a block of rows is one array. What the array means is static and known
+when the model is built: :class:`Raw` rows, a :class:`BitCode` (packed bit planes),
+:class:`Reals` or :class:`Scores`. A model is well formed when each operation gives what the next
+one takes.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from skbnn.bits import n_words, tail_mask
+from skbnn.bits.packing import WORD_BITS
+
+__all__ = [
+    "INT32_MAX",
+    "BitCode",
+    "BitMatrix",
+    "Immutable",
+    "Raw",
+    "Reals",
+    "Scores",
+    "narrowest",
+    "require",
+]
+
+INT32_MAX = 2**31 - 1
+
+
+def require(condition, message):
+    """Raise a ValueError with the message unless the condition holds."""
+    if not condition:
+        raise ValueError(message)
+
+
+def narrowest(values):
+    """Return integers in the narrowest of int16, int32 and int64 that holds them all."""
+    values = np.asarray(values)
+    for dtype in (np.int16, np.int32):
+        limits = np.iinfo(dtype)
+        if values.size == 0 or (values.min() >= limits.min and values.max() <= limits.max):
+            return values.astype(dtype)
+    return values.astype(np.int64)
+
+
+def require_array(name, array, dtypes, shape):
+    """Check an array's type, shape (None: any length) and that it is finite."""
+    require(isinstance(array, np.ndarray), f"{name} must be a NumPy array.")
+    names = " or ".join(np.dtype(dtype).name for dtype in dtypes)
+    require(
+        array.dtype in [np.dtype(dtype) for dtype in dtypes],
+        f"{name} has dtype {array.dtype}, expected {names}.",
+    )
+    fits = array.ndim == len(shape) and all(
+        want is None or want == have for want, have in zip(shape, array.shape, strict=True)
+    )
+    require(fits, f"{name} has shape {array.shape}, expected {shape}.")
+    if array.dtype.kind == "f":
+        require(bool(np.isfinite(array).all()), f"{name} holds values that are not finite.")
+
+
+def _require_n_bits(n_bits):
+    """Check a number of bits: mismatches are counted, and doubled, in int32."""
+    require(0 <= n_bits < 2**30, f"There cannot be {n_bits} bits.")
+
+
+class Immutable:
+    """Base of frozen dataclasses that hold arrays.
+
+    Pickling and copying go through the constructor, so that a copy is checked and its arrays are
+    read-only again.
+    """
+
+    def freeze_arrays(self):
+        """Make every array C-contiguous and read-only: a copy, unless nobody can write to it."""
+        for field in fields(self):
+            array = getattr(self, field.name)
+            if not isinstance(array, np.ndarray):
+                continue
+            shared = isinstance(array.base, np.ndarray) and array.base.flags.writeable
+            if shared or array.flags.writeable or not array.flags.c_contiguous:
+                array = np.array(array, order="C")
+                array.flags.writeable = False
+                object.__setattr__(self, field.name, array)
+
+    def __reduce__(self):
+        """Rebuild a pickled or copied object from its fields."""
+        return type(self), tuple(getattr(self, field.name) for field in fields(self) if field.init)
+
+
+@dataclass(frozen=True)
+class BitCode:
+    """Packed rows: uint64 words of shape (n, n_planes, n_words(n_bits)).
+
+    Element i of a row is worth ``offset + sum_k scales[k] * b_ki``, each b in {-1, +1}.
+
+    Parameters
+    ----------
+    n_bits : int
+        Elements in a row.
+    scales : tuple of int
+        Worth of each plane; one plane worth 1 is the plain sign code.
+    offset : int
+        Worth of an element apart from its bits.
+    """
+
+    n_bits: int
+    scales: tuple[int, ...] = (1,)
+    offset: int = 0
+
+    def __post_init__(self):
+        _require_n_bits(self.n_bits)
+        require(len(self.scales) >= 1, "A code needs at least one plane.")
+        largest = max(map(abs, (*self.scales, self.offset)))
+        require(largest <= INT32_MAX, "A scale or the offset of a code is beyond int32.")
+
+    @property
+    def width(self):
+        """Elements in a row, as other values call it."""
+        return self.n_bits
+
+    @property
+    def is_sign(self):
+        """Whether elements are plain +-1."""
+        return self.scales == (1,) and self.offset == 0
+
+    @property
+    def largest(self):
+        """The largest absolute worth of an element."""
+        return abs(self.offset) + sum(map(abs, self.scales))
+
+    @property
+    def nbytes(self):
+        """Bytes of one row."""
+        return 8 * len(self.scales) * n_words(self.n_bits)
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Rows as a user passes them, of shape (n, width); only input operations take them."""
+
+    width: int
+
+    @property
+    def nbytes(self):
+        """Bytes of one row, as float32."""
+        return 4 * self.width
+
+
+@dataclass(frozen=True)
+class Reals:
+    """Real rows: floats of shape (n, width), finite."""
+
+    width: int
+
+    @property
+    def nbytes(self):
+        """Bytes of one row, as float32."""
+        return 4 * self.width
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Class scores of shape (n, n_classes): int32, or float32 behind real activations."""
+
+    n_classes: int
+    integer: bool = True
+
+    @property
+    def width(self):
+        """Elements in a row, as other values call it."""
+        return self.n_classes
+
+    @property
+    def nbytes(self):
+        """Bytes of one row."""
+        return 4 * self.n_classes
+
+
+@dataclass(frozen=True, eq=False)
+class BitMatrix(Immutable):
+    """A matrix of coded weights, one row of bits for each unit and plane.
+
+    Weight i of unit j is worth ``offsets[j] + sum_k scales[k, j] * b_kji``.
+
+    Parameters
+    ----------
+    words : uint64 ndarray of shape (n_planes, n_units, n_words(n_bits))
+        Packed rows; padding bits are 0.
+    n_bits : int
+        Inputs of each unit.
+    scales : int32 ndarray of shape (n_planes, n_units) or None
+        Worth of each plane of each unit; None is 1 for one plane.
+    offsets : int32 ndarray of shape (n_units,) or None
+        Worth of a weight apart from its bits; None is 0.
+    """
+
+    words: np.ndarray
+    n_bits: int
+    scales: np.ndarray | None = None
+    offsets: np.ndarray | None = None
+
+    def __post_init__(self):
+        _require_n_bits(self.n_bits)
+        require_array("words", self.words, [np.uint64], (None, None, n_words(self.n_bits)))
+        require(self.n_planes >= 1 and self.n_units >= 1, "A bit matrix cannot be empty.")
+        padding = ~tail_mask(self.n_bits % WORD_BITS or WORD_BITS)
+        require(
+            not (self.words[..., -1:] & padding).any(), "Padding bits of a bit matrix must be 0."
+        )
+        require(self.scales is not None or self.n_planes == 1, "Several planes need their scales.")
+        if self.scales is not None:
+            require_array("scales", self.scales, [np.int32], (self.n_planes, self.n_units))
+        if self.offsets is not None:
+            require_array("offsets", self.offsets, [np.int32], (self.n_units,))
+        self.freeze_arrays()
+
+    @property
+    def n_planes(self):
+        """Bits per weight."""
+        return self.words.shape[0]
+
+    @property
+    def n_units(self):
+        """Rows of the matrix."""
+        return self.words.shape[1]
+
+    @property
+    def is_sign(self):
+        """Whether weights are plain +-1."""
+        return self.scales is None and self.offsets is None
+
+    @property
+    def plane_scales(self):
+        """Scales as int64 of shape (n_planes, n_units), given or not."""
+        if self.scales is None:
+            return np.ones((1, self.n_units), np.int64)
+        return self.scales.astype(np.int64)
+
+    @property
+    def unit_offsets(self):
+        """Offsets as int64 of shape (n_units,), given or not."""
+        if self.offsets is None:
+            return np.zeros(self.n_units, np.int64)
+        return self.offsets.astype(np.int64)
+
+    @property
+    def largest(self):
+        """The largest absolute worth of a weight of each unit, int64 of shape (n_units,)."""
+        return np.abs(self.unit_offsets) + np.abs(self.plane_scales).sum(0)

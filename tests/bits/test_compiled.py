@@ -1,0 +1,93 @@
+"""What the compiler makes of the kernels: bounds, other processors, vector instructions."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import skbnn
+from skbnn.bits import backend, interleave, pack_bits, threshold_layout
+
+ROOT = Path(skbnn.__file__).parent.parent
+NO_AVX512 = {
+    "NUMBA_CPU_NAME": "haswell",
+    "NUMBA_CPU_FEATURES": "+avx,+avx2,+bmi,+bmi2,+cx16,+f16c,+fma,+lzcnt,+popcnt,+sse4.2",
+}
+
+
+@pytest.mark.parametrize(
+    "settings", [{"NUMBA_BOUNDSCHECK": "1"}, NO_AVX512], ids=["bounds-checked", "haswell"]
+)
+def test_kernels_compiled_with_other_settings(settings, tmp_path):
+    here = str(Path(__file__).parent)
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", here]
+    environment = {**os.environ, **settings, "NUMBA_CACHE_DIR": str(tmp_path)}
+    left_out = ("bool", "float64", "int64", "float32-uint8", "uint8-float32")
+    chosen = " and not ".join(["numba and compact", *left_out])
+    result = subprocess.run(
+        [*command, "-k", chosen],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout
+    assert re.search(r"\d\d passed", result.stdout)
+
+
+def test_products_count_ones_in_whole_vectors():
+    llvm = pytest.importorskip("llvmlite.binding")
+    numba = pytest.importorskip("numba")
+    if not llvm.get_host_cpu_features().get("avx512vpopcntdq"):
+        pytest.skip("this processor has no AVX-512 VPOPCNTDQ")
+    kernel = numba.njit(backend("numba").compare_mismatches.py_func)
+    words = np.zeros((64, 2), np.uint64)
+    kernel(words, interleave(words, 32), np.zeros(64, np.int64), np.zeros((64, 1), np.uint64))
+    (assembly,) = kernel.inspect_asm().values()
+    assert len(re.findall(r"vpopcntq\s+.*%zmm", assembly)) >= 16
+
+
+def test_writable_inputs(random_bits, guarded):
+    kernels, reference = backend("numba"), backend("numpy")
+    rows, units = pack_bits(random_bits(9, 70)), interleave(pack_bits(random_bits(64, 70)), 32)
+    limits = np.full(64, 34)
+    layout = threshold_layout(np.ones(70, np.uint8), np.linspace(0, 1, 70, dtype=np.float32))
+    X = np.linspace(0, 1, 630, dtype=np.float32).reshape(9, 70)
+    for name, inputs, width in [
+        ("compare_mismatches", (rows, units, limits), 1),
+        ("encode_thresholds", (X, *layout), 2),
+    ]:
+        found, expected = (guarded((9, width), np.uint64) for _ in range(2))
+        getattr(kernels, name)(*inputs, found)
+        getattr(reference, name)(*inputs, expected)
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_arrays_that_are_not_contiguous_are_refused():
+    errors = pytest.importorskip("numba.core.errors")
+    words, out = np.zeros((8, 4), np.uint64), np.zeros((8, 32), np.int32)
+    with pytest.raises(errors.TypingError, match="C-contiguous"):
+        backend("numba").count_mismatches(words[:, ::2], np.zeros((1, 2, 32), np.uint64), out)
+
+
+def test_kernels_run_side_by_side(random_bits):
+    """Threads may share one set of units, each with its own rows and result."""
+    kernels = backend("numba")
+    rows, units = pack_bits(random_bits(512, 784)), interleave(pack_bits(random_bits(256, 784)), 32)
+    expected = np.empty((512, 256), np.int32)
+    kernels.count_mismatches(rows, units, expected)
+    out = np.empty_like(expected)
+    threads = [
+        threading.Thread(target=kernels.count_mismatches, args=(rows[i::4].copy(), units, part))
+        for i, part in enumerate(np.split(out, 4))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    np.testing.assert_array_equal(np.concatenate([expected[i::4] for i in range(4)]), out)

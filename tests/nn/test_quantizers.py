@@ -1,0 +1,153 @@
+"""Quantizers: forward is the decoded code, gradients go straight through, zero is +1."""
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from skbnn import BinaryMLPClassifier
+from skbnn.nn.quantizers import (
+    Code,
+    Quantizer,
+    RealWeights,
+    SignActivations,
+    SignWeights,
+    StochasticWeights,
+    make_quantizer,
+    sign,
+)
+from skbnn.techniques import get_technique
+
+CODED = [("weights", "sign"), ("weights", "stochastic"), ("activations", "sign")]
+
+
+def decode(code):
+    """Return the tensor that a code stands for."""
+    scales = code.scales.reshape(*code.scales.shape, *[1] * (code.bits.ndim - code.scales.ndim))
+    offset = code.offset.reshape(*code.offset.shape, *[1] * (code.bits[0].ndim - code.offset.ndim))
+    return code.unit * (offset + (scales * (2 * code.bits.long() - 1)).sum(0)).double()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_sign_of_zeros_is_plus_one(dtype):
+    tiny = torch.finfo(dtype).smallest_normal
+    x = torch.tensor([0.0, -0.0, tiny, -tiny, 3.0, -3.0], dtype=dtype)
+    assert sign(x).tolist() == [1, 1, 1, -1, 1, -1]
+    assert sign(x).dtype == dtype
+
+
+@pytest.mark.parametrize(("role", "name"), CODED)
+def test_forward_is_the_decoded_code(role, name):
+    generator = torch.Generator().manual_seed(0)
+    quantizer = make_quantizer(role, name, generator=generator).eval()
+    x = torch.randn(7, 13, generator=generator, dtype=torch.float64)
+    x[0, 0], x[1, 1] = 0.0, -0.0
+    code = quantizer.encode(x)
+    assert code.bits.dtype == torch.bool
+    assert code.scales.dtype == code.offset.dtype == torch.int64
+    torch.testing.assert_close(decode(code), quantizer(x), rtol=0, atol=0)
+
+
+def test_weight_codes_have_a_scale_for_each_unit():
+    code = SignWeights().encode(torch.ones(3, 5))
+    assert code.bits.shape == (1, 3, 5)
+    assert code.scales.shape == (1, 3)
+    assert code.offset.shape == (3,)
+
+
+@pytest.mark.parametrize("name", ["sign", "stochastic", "real"])
+def test_gradient_of_weights_is_identity(name):
+    generator = torch.Generator().manual_seed(0)
+    quantizer = make_quantizer("weights", name, generator=generator).train()
+    w = torch.tensor([-2.0, -1.0, -0.3, 0.0, 0.3, 1.0, 2.0], requires_grad=True)
+    grad = torch.arange(7.0)
+    (quantizer(w) * grad).sum().backward()
+    assert torch.equal(w.grad, grad)
+
+
+def test_stochastic_mean_is_the_clipped_weight():
+    quantizer = StochasticWeights(generator=torch.Generator().manual_seed(3)).train()
+    w = torch.tensor([-3.0, -1.0, -0.6, 0.0, 0.25, 0.9, 1.0, 3.0])
+    draws = torch.stack([quantizer(w) for _ in range(4000)])
+    assert set(draws.unique().tolist()) == {-1.0, 1.0}
+    # Five standard errors of a mean of 4000 draws of +-1.
+    torch.testing.assert_close(draws.mean(0), w.clamp(-1, 1), rtol=0, atol=5 / 4000**0.5)
+    # Certain ones are certain.
+    assert draws[:, [0, -1]].unique(dim=0).tolist() == [[-1.0, 1.0]]
+
+
+def test_stochastic_in_evaluation_is_sign():
+    quantizer = StochasticWeights(generator=torch.Generator().manual_seed(3)).eval()
+    w = torch.linspace(-1, 1, 101)
+    assert torch.equal(quantizer(w), sign(w))
+    before = quantizer.generator.get_state()
+    quantizer(w)
+    assert torch.equal(quantizer.generator.get_state(), before)
+
+
+def test_real_has_no_code():
+    assert not RealWeights().coded
+    with pytest.raises(TypeError, match="RealWeights gives real values"):
+        RealWeights().encode(torch.ones(1))
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="Unknown quantizer of weights 'two'; known are 'sign'"):
+        make_quantizer("weights", "two")
+    with pytest.raises(ValueError, match="Unknown quantizer of activations 'stochastic'"):
+        make_quantizer("activations", "stochastic")
+    with pytest.raises(TypeError, match="must derive from .*Quantizer, got Identity"):
+        make_quantizer("weights", lambda **settings: torch.nn.Identity())
+
+
+class OddColumnsUp(SignWeights):
+    """A quantizer of a user's own: signs, but odd inputs always get +1."""
+
+    def forward(self, x):
+        return super().forward(x) + self._lift(x)
+
+    def encode(self, x):
+        return super().encode(x + 2 * self._lift(x))
+
+    @staticmethod
+    def _lift(x):
+        lift = (1 - sign(x.detach()))
+        lift[:, ::2] = 0
+        return lift
+
+
+class TernaryWeights(Quantizer):
+    """Weights in {-1, 0, 1}: two planes worth a half each."""
+
+    coded = True
+
+    def forward(self, x):
+        return x + (torch.where(x.abs() < 0.05, 0.0, sign(x.detach())) - x).detach()
+
+    def encode(self, x):
+        bits = torch.stack([x > -0.05, x >= 0.05])
+        scales = torch.ones(2, len(x), dtype=torch.int64)
+        return Code(bits, scales, torch.zeros(len(x), dtype=torch.int64), 0.5)
+
+
+@pytest.mark.parametrize("quantizer", [OddColumnsUp, TernaryWeights])
+def test_own_quantizer_end_to_end(digits, quantizer):
+    X, X_test, y, y_test = digits
+    technique = replace(get_technique("bnn"), name="own", weights=quantizer)
+    est = BinaryMLPClassifier((40,), technique=technique, max_iter=5, random_state=0).fit(X, y)
+    assert est.score(X_test, y_test) > 0.7
+    frozen = est.to_torch()(torch.from_numpy(X_test.copy())).numpy()
+    np.testing.assert_array_equal(frozen, est.packed_.scores(X_test))
+    again = pickle.loads(pickle.dumps(est))
+    assert again.packed_ == est.packed_
+    np.testing.assert_array_equal(again.predict(X_test), est.predict(X_test))
+    np.testing.assert_array_equal(again.to_torch()(torch.from_numpy(X_test.copy())), frozen)
+
+
+def test_sign_activations_take_their_surrogate():
+    generator = torch.Generator().manual_seed(0)
+    made = make_quantizer("activations", "sign", surrogate="tanh", generator=generator)
+    assert isinstance(made, SignActivations)
+    assert type(made.surrogate).__name__ == "Tanh"

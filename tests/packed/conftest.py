@@ -1,0 +1,162 @@
+"""Small models of every kind, and both sets of kernels."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skbnn.bits import backend, pack_bits
+from skbnn.packed import (
+    BinaryLinear,
+    BitCode,
+    BitMatrix,
+    BitPlanes,
+    ClassScores,
+    MixedLinear,
+    NearestCentroid,
+    NearestCodeword,
+    PackedModel,
+    RealLinear,
+    SignThreshold,
+    Standardize,
+    Thermometer,
+    load,
+)
+
+N_FEATURES = 7
+
+
+@pytest.fixture(params=["numpy", "numba"])
+def backend_name(request):
+    """Name of each set of kernels."""
+    return request.param
+
+
+@pytest.fixture
+def kernels(backend_name):
+    """Each set of kernels."""
+    return backend(backend_name)
+
+
+def sign_matrix(rng, n_units, n_bits):
+    """A random matrix of plain signs."""
+    return BitMatrix(pack_bits(rng.random((1, n_units, n_bits)) < 0.5), n_bits)
+
+
+def thermometer(rng):
+    """Three, two, one or no thresholds for each feature, and rows to encode."""
+    counts = rng.permuted(np.array([3, 2, 1, 0, 2, 3, 1], np.uint8))
+    planes = np.sort(rng.normal(size=(3, N_FEATURES)), axis=0).astype(np.float32)
+    return Thermometer(counts, planes[np.arange(3)[:, None] < counts])
+
+
+def hidden(rng, code, n_units):
+    """A hidden layer of plain signs whose thresholds rows do reach."""
+    thresholds = rng.integers(-3, 4, n_units).astype(np.int16)
+    return BinaryLinear(sign_matrix(rng, n_units, code.n_bits), code, SignThreshold(thresholds))
+
+
+def last(rng, code, n_classes):
+    """An output layer of plain signs."""
+    multipliers = rng.integers(1, 50, n_classes).astype(np.int32)
+    offsets = rng.integers(-90, 90, n_classes).astype(np.int32)
+    matrix = sign_matrix(rng, n_classes, code.n_bits)
+    return BinaryLinear(matrix, code, ClassScores(multipliers, offsets))
+
+
+def build_mlp(rng):
+    """Thermometer bits, two hidden layers, scores."""
+    first = thermometer(rng)
+    middle = hidden(rng, first.gives, 70)
+    return first, middle, hidden(rng, middle.gives, 5), last(rng, BitCode(5), 3)
+
+
+def build_two_classes(rng):
+    """Thermometer bits and two scores."""
+    first = thermometer(rng)
+    return first, last(rng, first.gives, 2)
+
+
+def build_planes(rng):
+    """Pixels as eight planes times weights of two planes with offsets."""
+    first = BitPlanes(np.array([0, 2, 3, 6], np.int32), N_FEATURES)
+    matrix = BitMatrix(
+        pack_bits(rng.random((2, 9, 4)) < 0.5),
+        4,
+        rng.integers(1, 5, (2, 9)).astype(np.int32),
+        rng.integers(-4, 5, 9).astype(np.int32),
+    )
+    thresholds = SignThreshold(rng.integers(-2000, 2000, 9).astype(np.int32))
+    return first, BinaryLinear(matrix, first.gives, thresholds), last(rng, BitCode(9), 3)
+
+
+def build_real(rng):
+    """Standardised reals, one layer of one-bit weights and one of real weights."""
+    normal = rng.standard_normal
+    first = Standardize(
+        np.array([0, 1, 4, 5], np.int32),
+        normal(4, np.float32),
+        normal(4, np.float32) ** 2 + np.float32(0.1),
+        N_FEATURES,
+    )
+    middle = MixedLinear(
+        sign_matrix(rng, 6, 4), normal(6, np.float32), normal(6, np.float32), True, False
+    )
+    end = RealLinear(normal((3, 6), np.float32), normal(3, np.float32), False, True)
+    return first, middle, end
+
+
+def build_codewords(rng):
+    """Nearest of five codewords, one class of three without any."""
+    first = thermometer(rng)
+    owners = np.array([2, 0, 2, 0, 0], np.int32)
+    return first, NearestCodeword(sign_matrix(rng, 5, first.gives.n_bits), owners, 3)
+
+
+def build_centroids(rng):
+    """Nearest of five centroids, one class of three without any."""
+    centroids = rng.standard_normal((5, N_FEATURES), np.float32)
+    return (NearestCentroid(centroids, np.array([1, 2, 2, 1, 1], np.int32), 3),)
+
+
+BUILDERS = {
+    "mlp": (build_mlp, ["cat", "dog", "eel"], 0.01),
+    "two-classes": (build_two_classes, [-1, 1], 0.125),
+    "planes": (build_planes, [0.5, 1.5, 4.0], 1.0),
+    "real": (build_real, [0, 1, 9], 1.0),
+    "codewords": (build_codewords, [0, 1, 2], None),
+    "centroids": (build_centroids, [0, 1, 2], None),
+}
+
+
+@pytest.fixture
+def make_model():
+    """A function that builds a small model by name, and rows that it reads."""
+
+    def make(name, backend="numpy", n_rows=40):
+        rng = np.random.default_rng(sorted(BUILDERS).index(name))
+        build, classes, scale = BUILDERS[name]
+        model = PackedModel(build(rng), np.array(classes), scale, backend)
+        if name == "planes":
+            return model, rng.integers(0, 256, (n_rows, N_FEATURES), np.uint8)
+        return model, rng.normal(size=(n_rows, N_FEATURES))
+
+    return make
+
+
+@pytest.fixture
+def load_bytes(monkeypatch):
+    """A function that loads bytes as if a file held them."""
+
+    def load_as_file(data, path="model.skbnn"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "read_bytes", lambda _: bytes(data))
+            return load(path, backend="numpy")
+
+    return load_as_file
+
+
+@pytest.fixture(params=list(BUILDERS))
+def kind(request):
+    """Name of each small model."""
+    return request.param

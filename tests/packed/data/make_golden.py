@@ -1,0 +1,113 @@
+"""Write the golden files of a format version: ``python tests/packed/data/make_golden.py``.
+
+Run once for each format version, from a version of the package that writes it. The files stay
+forever; they are never written anew, and this script refuses to.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from skbnn import packed
+from skbnn.bits import pack_bits
+from skbnn.packed.format import FORMAT_VERSION
+
+N_FEATURES, N_ROWS = 6, 12
+
+
+def signs(rng, n_units, n_bits):
+    """Return a random matrix of plain signs."""
+    return packed.BitMatrix(pack_bits(rng.random((1, n_units, n_bits)) < 0.5), n_bits)
+
+
+def scores(rng, code, n_classes):
+    """Return an output layer."""
+    output = packed.ClassScores(
+        rng.integers(1, 9, n_classes).astype(np.int32),
+        rng.integers(-9, 9, n_classes).astype(np.int32),
+    )
+    return packed.BinaryLinear(signs(rng, n_classes, code.n_bits), code, output)
+
+
+def hidden(rng, weights, code, reach, dtype):
+    """Return a hidden layer."""
+    thresholds = rng.integers(-reach, reach, weights.n_units).astype(dtype)
+    return packed.BinaryLinear(weights, code, packed.SignThreshold(thresholds))
+
+
+def thermometer(rng):
+    """Return thermometer bits of five features; one is constant."""
+    counts = np.array([3, 1, 0, 2, 1, 3], np.uint8)
+    planes = np.sort(rng.normal(size=(3, N_FEATURES)), axis=0).astype(np.float32)
+    return packed.Thermometer(counts, planes[np.arange(3)[:, None] < counts])
+
+
+def bits(rng):
+    """Return a network of bits."""
+    first = thermometer(rng)
+    middle = hidden(rng, signs(rng, 70, 10), first.gives, 4, np.int16)
+    return (first, middle, scores(rng, middle.gives, 3)), np.array(["a", "b", "ü"]), 0.25
+
+
+def planes(rng):
+    """Return eight planes of pixels times weights of two planes with offsets."""
+    first = packed.BitPlanes(np.array([0, 2, 5], np.int32), N_FEATURES)
+    weights = packed.BitMatrix(
+        pack_bits(rng.random((2, 9, 3)) < 0.5),
+        3,
+        rng.integers(1, 5, (2, 9)).astype(np.int32),
+        rng.integers(-4, 5, 9).astype(np.int32),
+    )
+    middle = hidden(rng, weights, first.gives, 1500, np.int32)
+    return (first, middle, scores(rng, middle.gives, 2)), np.array([False, True]), 1.0
+
+
+def real(rng):
+    """Return standardised reals, weights of one bit and real weights."""
+
+    def normal(*shape):
+        return rng.standard_normal(shape, np.float32)
+
+    first = packed.Standardize(
+        np.array([0, 1, 3, 4, 5], np.int32), normal(5), np.abs(normal(5)), N_FEATURES
+    )
+    middle = packed.MixedLinear(signs(rng, 7, 5), normal(7), normal(7), True, False)
+    last = packed.RealLinear(normal(3, 7), normal(3), False, True)
+    return (first, middle, last), np.array([0.5, 1.5, 2.5]), 1.0
+
+
+def codewords(rng):
+    """Return a nearest-codeword classifier."""
+    first = thermometer(rng)
+    owners = np.array([2, 0, 2, 1], np.int32)
+    labels = np.array(["x", "y", "z"], object)
+    return (first, packed.NearestCodeword(signs(rng, 4, 10), owners, 3)), labels, None
+
+
+def centroids(rng):
+    """Return a nearest-centroid classifier."""
+    values = rng.standard_normal((4, N_FEATURES), np.float32)
+    operation = packed.NearestCentroid(values, np.array([2, 0, 2, 0], np.int32), 3)
+    return (operation,), np.array([-1, 5, 9], np.int16), None
+
+
+def main():
+    """Write each model, rows for it and what it makes of them."""
+    folder = Path(__file__).parent
+    for seed, build in enumerate((bits, planes, real, codewords, centroids)):
+        rng = np.random.default_rng(seed)
+        model = packed.PackedModel(*build(rng), backend="numpy")
+        X = rng.normal(size=(N_ROWS, N_FEATURES))
+        if build is planes:
+            X = rng.integers(0, 256, (N_ROWS, N_FEATURES), np.uint8)
+        path = folder / f"golden-v{FORMAT_VERSION}-{build.__name__}.skbnn"
+        if path.exists():
+            raise SystemExit(f"{path} exists; golden files are never written anew.")
+        model.save(path)
+        # Labels as strings or numbers: an array of objects could not be stored without pickle.
+        labels = np.array(model.predict(X).tolist())
+        np.savez(path.with_suffix(".npz"), X=X, scores=model.scores(X), labels=labels)
+
+
+if __name__ == "__main__":
+    main()
