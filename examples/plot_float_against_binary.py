@@ -24,7 +24,8 @@ models = {
     "MLP, float": BinaryMLPClassifier(technique="float", random_state=0),
     "MLP, bits": BinaryMLPClassifier(technique="bnn", random_state=0),
 }
-comparison = compare_models(models, X, y, n_repeats=3, reference="MLP, float", random_state=0)
+twins = {name: f"{name.split(',')[0]}, float" for name in models}
+comparison = compare_models(models, X, y, n_repeats=3, reference=twins, random_state=0)
 print(comparison)
 
 # %%
@@ -34,8 +35,7 @@ frame = comparison.to_frame()
 for family in ("K-means", "logistic", "MLP"):
     twin, bits = frame.loc[f"{family}, float"], frame.loc[f"{family}, bits"]
     points = 100 * (bits["accuracy"] - twin["accuracy"])
-    smaller = twin["nbytes"] / bits["nbytes"]
-    print(f"{family:8}  {points:+5.1f} points, {smaller:4.1f} times smaller")
+    print(f"{family:8}  {points:+5.1f} points, {bits['ratio']:4.1f} times smaller")
 
 # %%
 # And it draws itself. The lower left is where one wants to be.

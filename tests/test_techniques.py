@@ -56,7 +56,9 @@ def test_is_frozen_and_hashable():
 
 
 @pytest.mark.parametrize("name", list_techniques())
-@pytest.mark.parametrize("clone", [copy.copy, copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
+@pytest.mark.parametrize(
+    "clone", [copy.copy, copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))]
+)
 def test_copies_are_equal(name, clone):
     technique = get_technique(name)
     assert clone(technique) == technique

@@ -238,23 +238,19 @@ def threshold_layout(counts, thresholds):
     -------
     layout : ThresholdLayout
     """
-    n_groups = n_words(len(counts))
-    planes = np.arange(int(counts.max(initial=0)))[:, None]
-    used = np.zeros((len(planes), n_groups * WORD_BITS), np.bool_)
-    used[:, : len(counts)] = counts > planes
-    table = np.zeros(used.shape, thresholds.dtype)
-    table[used] = thresholds
-
-    used = used.reshape(-1, WORD_BITS)
-    sizes = used.sum(1)
-    order = np.argsort(np.tile(np.arange(n_groups), len(planes)), kind="stable")
-    order = order[sizes[order] > 0]
-    return ThresholdLayout(
-        table.reshape(-1, WORD_BITS)[order],
-        order % n_groups if n_groups else order,
-        (np.cumsum(sizes) - sizes)[order],
-        _compress_masks(pack_bits(used[order])[:, 0]),
-    )
+    counts = counts.astype(np.int64)
+    features = np.repeat(np.arange(len(counts)), counts)
+    planes = np.arange(len(features)) - np.repeat(np.cumsum(counts) - counts, counts)
+    order = np.argsort(planes, kind="stable")
+    features, planes = features[order], planes[order]
+    # One entry for each plane of a group of features that has thresholds, group by group.
+    keys = features // WORD_BITS * 256 + planes
+    keys, starts, entries = np.unique(keys, return_index=True, return_inverse=True)
+    table = np.zeros((len(keys), WORD_BITS), thresholds.dtype)
+    used = np.zeros(table.shape, np.bool_)
+    table[entries, features % WORD_BITS] = thresholds
+    used[entries, features % WORD_BITS] = True
+    return ThresholdLayout(table, keys // 256, starts, _compress_masks(pack_bits(used)[:, 0]))
 
 
 def _compress_masks(keep):

@@ -280,6 +280,9 @@ class NetworkClassifier(
         if watch:
             fitted["validation_scores_"] = watch.scores
             fitted["best_validation_score_"] = watch.best_score
+        # What this fit does not set would be that of a fit before.
+        for name in ("validation_scores_", "best_validation_score_", "_optimizer_state"):
+            vars(self).pop(name, None)
         for name, value in fitted.items():
             setattr(self, name, value)
         report.ended(fitted)

@@ -24,6 +24,7 @@ from skbnn.packed import (
     Thermometer,
 )
 from skbnn.packed.encode import thresholds_of
+from skbnn.packed.model import run_blocks
 from skbnn.packed.rows import merge_rows
 
 __all__ = ["KMeansClassifier"]
@@ -195,7 +196,8 @@ class KMeansClassifier(
         *encode, nearest = self.packed_.operations
         steps = [operation.prepare(kernels) for operation in encode]
         steps.append(nearest.prepare_distances(kernels))
-        return self.packed_.run(X, steps, np.float64, n_jobs=self.n_jobs)
+        out = np.empty((X.shape[0], len(self.cluster_centers_)))
+        return run_blocks(steps, X, out, n_jobs=self.n_jobs)
 
 
 def _cluster_reals(estimator, X, weight, random_state):

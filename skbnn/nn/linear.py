@@ -156,7 +156,8 @@ class CodedOutput(_Coded):
         slope, shift = (t.detach() for t in self.normalizer.affine())
         slope = slope * self.unit
         code = self.takes.value
-        largest = torch.from_numpy(code.n_bits * code.largest * self.matrix.largest)
+        # At least 1: without inputs the multipliers still have to fit.
+        largest = torch.from_numpy(code.n_bits * code.largest * self.matrix.largest).clamp(min=1)
         reach = float((slope.abs() * largest + shift.abs()).max())
         # Rounding moves a multiplier by half a step, so a score by half the largest sum.
         room = INT32_MAX - int(largest.max()) - 1
@@ -176,7 +177,6 @@ class _Real(_Linear):
     """A dense block on real rows; packed, normalisation is folded into weights or scales."""
 
     is_last = False
-    nonlinearity = nn.Identity()
 
     def forward(self, x, sample_weight=None):  # noqa: D102
         w = self.weight_quantizer(self.weight)
@@ -224,10 +224,13 @@ class RealOutput(_Real):
     def __init__(self, n_in, n_units, technique, **settings):
         super().__init__(n_in, n_units, technique, **settings)
         self.normalizer = make_normalizer(technique.output_normalizer, n_units, _gain(self))
+        self.nonlinearity = nn.Identity()
 
 
 def _gain(block):
     """Return the scale of class sums that starts training with logits of about +-3."""
+    if block.weight.numel() == 0:
+        return 1.0
     with torch.no_grad():
         weights = block.weight_quantizer(block.weight.detach())
     return 3.0 / math.sqrt(weights.shape[1] * float(weights.square().mean()))

@@ -114,6 +114,8 @@ class FrozenNetwork(nn.Module):
 def dense_network(operation, n_classes, technique, *, hidden_layer_sizes, **settings):
     """Return a feed-forward network; without hidden layers, a logistic regression.
 
+    Without inputs, which is where every feature is constant, it has no hidden layers.
+
     Parameters
     ----------
     operation : Operation
@@ -132,5 +134,8 @@ def dense_network(operation, n_classes, technique, *, hidden_layer_sizes, **sett
     network : Network
     """
     inputs = make_input(operation)
+    if operation.gives.width == 0:
+        # Where every feature is constant, hidden units would tell nothing but noise of training.
+        hidden_layer_sizes = ()
     widths = (operation.gives.width, *hidden_layer_sizes, n_classes)
     return Network(inputs, linear_blocks(widths, technique, **settings))

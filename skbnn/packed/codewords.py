@@ -28,8 +28,8 @@ class _Nearest(Operation):
         """Class scores."""
         return Scores(self.n_classes, integer=self.is_integer)
 
-    def prepare(self, kernels):  # noqa: D102
-        distances = self.prepare_distances(kernels)
+    def prepare(self, kernels, real=np.float64):  # noqa: D102
+        distances = self.prepare_distances(kernels, real)
         order = np.argsort(self.owners, kind="stable")
         owning, starts = np.unique(self.owners[order], return_index=True)
 
@@ -75,7 +75,7 @@ class NearestCodeword(_Nearest):
         """A plain sign code."""
         return BitCode(self.codewords.n_bits)
 
-    def prepare_distances(self, kernels):
+    def prepare_distances(self, kernels, real=np.float64):
         """Return the function from packed rows to int32 distances from every codeword."""
         words = self.codewords.words[0]
         units = interleave(words, lanes_for(len(words)))
@@ -120,14 +120,14 @@ class NearestCentroid(_Nearest):
         """Raw rows."""
         return Raw(self.centroids.shape[1])
 
-    def prepare_distances(self, kernels):
+    def prepare_distances(self, kernels, real=np.float64):
         """Return the function from rows to float64 Euclidean distances from every centroid."""
-        centroids = self.centroids.astype(np.float64)
+        centroids = self.centroids.astype(real)
         norms = np.square(centroids).sum(1)
 
         def distances(rows):
             refuse_not_finite(rows)
-            rows = rows.astype(np.float64, copy=False)
+            rows = rows.astype(real, copy=False)
             squares = np.square(rows).sum(1)[:, None] - 2 * rows @ centroids.T + norms
             return np.sqrt(np.maximum(squares, 0, out=squares), out=squares)
 

@@ -75,7 +75,7 @@ class Thermometer(Operation):
         """A sign code with one bit for each threshold."""
         return BitCode(len(self.thresholds))
 
-    def prepare(self, kernels):  # noqa: D102
+    def prepare(self, kernels, real=np.float64):  # noqa: D102
         layout = threshold_layout(self.counts, self.thresholds)
         width = n_words(len(self.thresholds))
 
@@ -120,7 +120,7 @@ class BitPlanes(Operation):
         """Eight planes and an offset."""
         return BitCode(len(self.columns), tuple(1 << k for k in range(8)), 255)
 
-    def prepare(self, kernels):  # noqa: D102
+    def prepare(self, kernels, real=np.float64):  # noqa: D102
         columns, width = self.columns, n_words(len(self.columns))
 
         def run(X):
@@ -200,12 +200,12 @@ class Standardize(Operation):
         """Standardised rows."""
         return Reals(len(self.columns))
 
-    def prepare(self, kernels):  # noqa: D102
-        means, scales = self.means.astype(np.float64), self.scales.astype(np.float64)
+    def prepare(self, kernels, real=np.float64):  # noqa: D102
+        means, scales = self.means.astype(real), self.scales.astype(real)
 
         def run(X):
             refuse_not_finite(X)
-            return (X[:, self.columns] - means) * scales
+            return (X[:, self.columns].astype(real, copy=False) - means) * scales
 
         return run
 

@@ -69,7 +69,7 @@ class BinaryLinear(Operation):
         """The largest absolute sum of each unit, int64 of shape (n_units,)."""
         return self.takes.n_bits * self.takes.largest * self.weights.largest
 
-    def prepare(self, kernels):  # noqa: D102
+    def prepare(self, kernels, real=np.float64):  # noqa: D102
         is_plain = self.takes.is_sign and self.weights.is_sign
         if is_plain and isinstance(self.output, SignThreshold):
             return self._prepare_fused(kernels)
@@ -189,8 +189,8 @@ class _Real(Operation):
         """Real rows, or class scores."""
         return Scores(self.n_units, integer=False) if self.is_last else Reals(self.n_units)
 
-    def prepare(self, kernels):  # noqa: D102
-        matrix, shift = self._matrix(), self.biases.astype(np.float64)
+    def prepare(self, kernels, real=np.float64):  # noqa: D102
+        matrix, shift = self._matrix(real), self.biases.astype(real)
 
         def run(rows):
             out = rows @ matrix
@@ -238,8 +238,8 @@ class RealLinear(_Real):
         """Width of the rows read."""
         return self.weights.shape[1]
 
-    def _matrix(self):
-        return self.weights.T.astype(np.float64)
+    def _matrix(self, real):
+        return self.weights.T.astype(real)
 
 
 @register("mixed-linear")
@@ -281,6 +281,6 @@ class MixedLinear(_Real):
         """Width of the rows read."""
         return self.weights.n_bits
 
-    def _matrix(self):
+    def _matrix(self, real):
         bits = unpack_bits(self.weights.words[0], self.weights.n_bits)
-        return np.where(bits, 1.0, -1.0).T * self.scales.astype(np.float64)
+        return np.where(bits, real(1), real(-1)).T * self.scales.astype(real)

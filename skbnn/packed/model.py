@@ -25,7 +25,7 @@ from skbnn.packed.cost import Summary, layer_cost
 from skbnn.packed.operation import Operation
 from skbnn.packed.values import Immutable, Raw, Scores, require
 
-__all__ = ["PackedModel"]
+__all__ = ["PackedModel", "run_blocks"]
 
 _ROW_BLOCK = 512
 _DTYPES = tuple(np.dtype(t) for t in (np.float32, np.float64, np.uint8, np.bool_))
@@ -49,6 +49,10 @@ class PackedModel(Immutable):
     backend : {"auto", "numba", "numpy"}, default="auto"
         Kernels to run: compiled by Numba, or their plain NumPy definition (also the fallback
         where Numba is missing).
+    precision : {"float64", "float32"}, default="float64"
+        In what real operations compute; coded ones are exact integers in any case. In float32
+        they are about twice as fast, but the last digits of a row's scores then depend on the
+        batch it is in. ``dataclasses.replace(model, precision="float32")`` changes it.
 
     Examples
     --------
@@ -64,6 +68,7 @@ class PackedModel(Immutable):
     classes: np.ndarray
     probability_scale: float | None = None
     backend: str = "auto"
+    precision: str = "float64"
 
     def __post_init__(self):
         operations = tuple(self.operations)
@@ -90,7 +95,12 @@ class PackedModel(Immutable):
             "The probability scale is not a positive number.",
         )
         kernels = kernels_of(self.backend)
-        runs = [operation.prepare(kernels) for operation in operations]
+        require(
+            self.precision in ("float64", "float32"),
+            f"precision={self.precision!r} is neither 'float64' nor 'float32'.",
+        )
+        real = getattr(np, self.precision)
+        runs = [operation.prepare(kernels, real) for operation in operations]
         kept = {"operations": operations, "classes": classes, "probability_scale": scale}
         for name, value in (*kept.items(), ("_runs", runs)):
             object.__setattr__(self, name, value)
@@ -151,48 +161,10 @@ class PackedModel(Immutable):
             If X has another width or number of dimensions, is not numeric, or holds values that
             are not finite.
         """
-        scores = self.operations[-1].gives
-        return self.run(X, self._runs, np.int32 if scores.integer else np.float32, n_jobs=n_jobs)
-
-    def run(self, X, steps, dtype, *, n_jobs=1):
-        """Run prepared steps one after another over blocks of rows that stay in cache.
-
-        Parameters
-        ----------
-        X : array-like or sparse array of shape (n_samples, n_features)
-            Rows.
-        steps : list of callable
-            What operations prepared; the last gives one row of results for each row.
-        dtype : dtype
-            Type of the results.
-        n_jobs : int, default=1
-            Threads that share the rows; -1 for one on each core.
-
-        Returns
-        -------
-        results : ndarray of shape (n_samples, n_results)
-        """
         X = self._checked(X)
-        starts = range(0, X.shape[0], _ROW_BLOCK)
-
-        def run_block(start):
-            rows = _block(X, start)
-            for step in steps:
-                rows = step(rows)
-            if rows.dtype.kind == "f":
-                limit = np.finfo(dtype).max
-                rows = np.clip(rows, -limit, limit)
-            return rows.astype(dtype, copy=False)
-
-        n_threads = min(_n_threads(n_jobs), len(starts))
-        if n_threads > 1:
-            with ThreadPoolExecutor(n_threads) as pool:
-                blocks = list(pool.map(run_block, starts))
-        else:
-            blocks = [run_block(start) for start in starts]
-        # Without rows there is no block to tell the width.
-        blocks = blocks or [np.empty((0, self.operations[-1].gives.width), dtype)]
-        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        scores = self.operations[-1].gives
+        out = np.empty((X.shape[0], scores.width), np.int32 if scores.integer else np.float32)
+        return run_blocks(self._runs, X, out, n_jobs=n_jobs)
 
     def predict(self, X, *, n_jobs=1):
         """Return the class label of each row.
@@ -282,6 +254,46 @@ class PackedModel(Immutable):
         if X.dtype.kind not in "fiub":
             raise ValueError(f"X must hold numbers, got dtype {X.dtype}.")
         return X.tocsr() if hasattr(X, "tocsr") else X
+
+
+def run_blocks(steps, X, out, *, n_jobs=1):
+    """Run prepared operations one after another, over blocks of rows that stay in cache.
+
+    Parameters
+    ----------
+    steps : list of callable
+        What operations prepared; the last gives a row of results for each row.
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        Rows.
+    out : ndarray of shape (n_samples, n_results)
+        Written.
+    n_jobs : int or None, default=1
+        Threads that share the rows; -1 for one on each core.
+
+    Returns
+    -------
+    out : ndarray
+    """
+
+    def run_block(start):
+        rows = _block(X, start)
+        for step in steps:
+            rows = step(rows)
+        if rows.dtype.kind == "f":
+            limit = np.finfo(out.dtype).max
+            rows = np.clip(rows, -limit, limit)
+        out[start : start + _ROW_BLOCK] = rows
+
+    starts = range(0, X.shape[0], _ROW_BLOCK)
+    n_threads = min(_n_threads(n_jobs), len(starts))
+    if n_threads > 1:
+        with ThreadPoolExecutor(n_threads) as pool:
+            # Listing the results passes on an error of a block.
+            list(pool.map(run_block, starts))
+    else:
+        for start in starts:
+            run_block(start)
+    return out
 
 
 def _block(X, start):

@@ -7,6 +7,8 @@ never trained and never edited.
 
 from abc import ABC, abstractmethod
 
+import numpy as np
+
 from skbnn.packed.values import BitCode, Immutable, Raw, Reals, Scores
 
 __all__ = ["OPERATIONS", "Operation", "register"]
@@ -47,13 +49,15 @@ class Operation(Immutable, ABC):
     gives: BitCode | Reals | Scores
 
     @abstractmethod
-    def prepare(self, kernels):
+    def prepare(self, kernels, real=np.float64):
         """Derive the kernels' own layouts and return the function that runs.
 
         Parameters
         ----------
         kernels : module
             :mod:`skbnn.bits.reference` or :mod:`skbnn.bits.kernels`.
+        real : type, default=np.float64
+            NumPy type in which real operations compute; integer ones do not look at it.
 
         Returns
         -------

@@ -149,6 +149,15 @@ def test_real(kind, technique, n_in, n_units, seed):
     assert operation.gives.width == n_units
 
 
+@pytest.mark.parametrize("technique", REAL, ids=names(REAL))
+def test_only_hidden_units_are_rectified(technique):
+    x = np.random.default_rng(0).normal(size=(50, 30))
+    for kind, rectify in ((RealHidden, technique.nonlinearity == "relu"), (RealOutput, False)):
+        block, operation = frozen(kind, 30, 20, technique, 0, Reals(30))
+        assert operation.rectify == rectify
+        assert (float(block(torch.from_numpy(x)).min()) >= 0) == rectify
+
+
 @pytest.mark.parametrize("name", list_techniques())
 @pytest.mark.parametrize("depth", [0, 1, 2])
 def test_linear_blocks(name, depth):

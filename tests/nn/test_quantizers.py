@@ -113,7 +113,7 @@ class OddColumnsUp(SignWeights):
 
     @staticmethod
     def _lift(x):
-        lift = (1 - sign(x.detach()))
+        lift = 1 - sign(x.detach())
         lift[:, ::2] = 0
         return lift
 

@@ -1,0 +1,130 @@
+"""Inputs: prepared rows, their batches and the frozen module agree with the packed operation."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse import csr_array
+
+from skbnn.bits import backend, unpack_bits
+from skbnn.nn.inputs import Input, Rows, StandardizeInput, ThermometerInput, fit_input, make_input
+from skbnn.techniques import get_technique, list_techniques
+
+
+def table(dtype=np.float64, n=60):
+    """Return rows with a constant, a binary and some continuous columns, 70 in all."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, 70))
+    X[:, 3], X[:, 69] = 7, rng.integers(0, 2, n)
+    return (np.abs(100 * X) % 256 if dtype == np.uint8 else X).astype(dtype)
+
+
+def fitted(technique, X, weight=None, n_thresholds=3):
+    n = X.shape[0]
+    y = np.arange(n) % 3
+    weight = np.ones(n) if weight is None else weight
+    return fit_input(get_technique(technique), X, y, weight, n_thresholds)
+
+
+@pytest.mark.parametrize("technique", list_techniques())
+def test_kind_follows_the_activations(technique):
+    kind = ThermometerInput if technique == "bnn" else StandardizeInput
+    inputs = fitted(technique, table())
+    assert type(inputs) is kind
+    assert type(make_input(inputs.operation)) is kind
+    assert inputs.signal.value == inputs.operation.gives
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8, np.bool_])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_coded(dtype, sparse):
+    X = table(dtype)
+    given = csr_array(X) if sparse else X
+    inputs = fitted("bnn", given)
+    n_bits = inputs.operation.gives.n_bits
+    words = inputs.operation.prepare(backend("numpy"))(X)[:, 0]
+    expected = np.where(unpack_bits(words, n_bits), 1.0, -1.0)
+
+    rows = inputs.rows(given)
+    np.testing.assert_array_equal(rows.data, words)
+    index = np.array([5, 0, 59, 5])
+    batch = rows.batch(index)
+    assert batch.dtype == torch.float32
+    np.testing.assert_array_equal(batch.numpy(), expected[index])
+    np.testing.assert_array_equal(rows.take(index).batch(np.array([2])), expected[[59]])
+    np.testing.assert_array_equal(inputs(torch.from_numpy(X)).numpy(), expected)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_standardized(sparse):
+    X = table()
+    given = csr_array(X) if sparse else X
+    inputs = fitted("float", given)
+    rows = inputs.rows(given)
+    batch = rows.batch(np.arange(60)).numpy()
+    assert batch.dtype == np.float32
+    assert batch.shape == (60, 69)
+    np.testing.assert_allclose(batch.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(batch.std(0), 1, rtol=1e-5)
+    packed = inputs.operation.prepare(backend("auto"))(X)
+    np.testing.assert_allclose(batch, packed, rtol=1e-5, atol=1e-5)
+    # A value is rounded to float32 in training; the program reads it as it is.
+    np.testing.assert_array_equal(inputs(torch.from_numpy(X)).numpy(), packed)
+    np.testing.assert_array_equal(rows.take(np.array([7, 3])).batch(np.array([1])), batch[[3]])
+
+
+def test_means_and_scales_of_weights_are_those_of_repetitions():
+    X = table(np.float32)
+    weight = np.arange(60) % 3 + 1.0
+    index = np.random.default_rng(1).permutation(np.repeat(np.arange(60), weight.astype(int)))
+    y = np.arange(60) % 3
+    a = StandardizeInput.fit(X, y, weight, 3).operation
+    b = StandardizeInput.fit(X[index], y[index], np.ones(len(index)), 3).operation
+    np.testing.assert_array_equal(a.means, b.means)
+    np.testing.assert_array_equal(a.scales, b.scales)
+    plain = fitted("float", X).operation
+    assert not np.array_equal(a.means, plain.means)
+
+
+def test_thresholds_do_not_depend_on_weights():
+    X = table()
+    a, b = fitted("bnn", X), fitted("bnn", X, np.linspace(1, 9, 60))
+    np.testing.assert_array_equal(a.operation.thresholds, b.operation.thresholds)
+
+
+def test_negative_zero_is_zero():
+    X = np.array([[0.0, 1.0], [-0.0, 2.0], [1.0, 3.0]])
+    for technique in ("float", "bnn"):
+        rows = fitted(technique, X).rows(X[:, ::1] * [1, 0])
+        assert rows.data[0].tobytes() == rows.data[1].tobytes()
+
+
+@pytest.mark.parametrize("technique", ["float", "bnn"])
+@pytest.mark.parametrize(("bad", "message"), [(np.nan, "contains NaN"), (1e300, "infinity or a")])
+def test_not_finite(technique, bad, message):
+    X = table()
+    inputs = fitted(technique, X)
+    X[40, 3] = bad
+    for call in (lambda: fitted(technique, X), lambda: inputs.rows(X)):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+@pytest.mark.parametrize("technique", ["float", "bnn"])
+def test_constant_rows_have_no_width(technique):
+    X = np.full((4, 3), 2.5)
+    inputs = fitted(technique, X)
+    assert inputs.operation.gives.width == 0
+    assert inputs.rows(X).batch(np.arange(2)).shape == (2, 0)
+    assert inputs(torch.from_numpy(X)).shape == (4, 0)
+
+
+def test_a_kind_says_what_it_lacks():
+    operation = fitted("bnn", table()).operation
+    for call in (
+        lambda: Input.fit(None, None, None, 3),
+        lambda: Input(operation).rows(None),
+        lambda: Rows(np.ones(1)).take(0),
+        lambda: Rows(np.ones(1)).batch(0),
+    ):
+        with pytest.raises(TypeError, match="defines no"):
+            call()
