@@ -44,7 +44,7 @@ class ThermometerEncoder(TransformerMixin, BaseEstimator):
         Least and greatest value of each feature.
     n_features_in_ : int
         Number of features seen in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X had string column names.
 
     See Also

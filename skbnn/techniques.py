@@ -134,8 +134,8 @@ _FLOAT = Technique(
     nonlinearity="relu",
     latent_clip=None,
     recipes={
-        "logistic": Recipe(learning_rate=1e-3),
-        "mlp": Recipe(learning_rate=1e-3, input_dropout=0.2, hidden_dropout=0.5),
+        "logistic": Recipe(learning_rate=1e-2),
+        "mlp": Recipe(learning_rate=3e-3, input_dropout=0.2, hidden_dropout=0.5),
     },
     reference="the control: same topology and budget, nothing quantized",
 )
@@ -143,7 +143,7 @@ _FLOAT = Technique(
 _BNN = Technique(
     name="bnn",
     recipes={
-        "logistic": Recipe(learning_rate=1e-2, init=0.3),
+        "logistic": Recipe(learning_rate=3e-2, init=0.3),
         "mlp": Recipe(learning_rate=1e-2, init=0.1, input_dropout=0.2, hidden_dropout=0.3),
     },
     reference="Courbariaux et al., Binarized Neural Networks, NIPS 2016, arXiv 1602.02830",
@@ -157,8 +157,8 @@ _BINARYCONNECT = Technique(
     loss="squared_hinge",
     learning_rate_scaling="glorot",
     recipes={
-        "logistic": Recipe(learning_rate=1e-3, init=1.0),
-        "mlp": Recipe(learning_rate=1e-3, init=1.0),
+        "logistic": Recipe(learning_rate=3e-3, init=1.0),
+        "mlp": Recipe(learning_rate=3e-3, init=1.0),
     },
     reference="Courbariaux, Bengio, David, BinaryConnect, NIPS 2015, arXiv 1511.00363",
 )

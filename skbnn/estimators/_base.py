@@ -1,7 +1,7 @@
 """What all network estimators share: ``fit`` is validate, encode, build, train, freeze, pack.
 
-A concrete estimator is its docstring, its parameters and how its network is built. torch is
-imported inside ``fit`` and ``to_torch`` alone; predictions come from the packed model.
+A concrete estimator is its docstring, its parameters and how its network is built. What
+needs torch is imported inside ``fit`` and ``to_torch``; predictions come from the packed model.
 """
 
 from abc import ABC, abstractmethod
@@ -193,15 +193,14 @@ class NetworkClassifier(
 
     def _train(self, X, y, weight, classes, *, go_on, max_iter, streaming=False):
         """Train from scratch or from the fitted state, then set the fitted attributes."""
-        import torch
-
         from skbnn.nn.inputs import fit_input, make_input
+        from skbnn.nn.randomness import make_generator
         from skbnn.nn.training import EarlyStopping, Examples, Run, Training
 
         technique = get_technique(self.technique)
         recipe = technique.recipe(self._family)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        generator = torch.Generator().manual_seed(seed)
+        generator = make_generator(seed)
 
         codes = np.searchsorted(classes, y).astype(np.int64)
         if go_on:
@@ -249,7 +248,7 @@ class NetworkClassifier(
 
         def attributes(arrays=None):
             arrays = network.arrays() if arrays is None else arrays
-            frozen = build(torch.Generator()).restore(arrays).freeze()
+            frozen = build(make_generator()).restore(arrays).freeze()
             operations, unit = frozen.pack()
             return {
                 "classes_": classes,
@@ -318,9 +317,8 @@ class NetworkClassifier(
             equal its scores within rounding.
         """
         check_is_fitted(self)
-        import torch
-
         from skbnn.nn.networks import FrozenNetwork
+        from skbnn.nn.randomness import make_generator
 
         network = self._network(
             self.packed_.operations[0],
@@ -330,7 +328,7 @@ class NetworkClassifier(
             init=None,
             input_dropout=0.0,
             hidden_dropout=0.0,
-            generator=torch.Generator(),
+            generator=make_generator(),
         )
         return FrozenNetwork(network.restore(self.state_).freeze()).eval()
 

@@ -77,7 +77,7 @@ class BinaryMLPClassifier(NetworkClassifier):
         The technique of the fit.
     n_features_in_ : int
         Number of features seen in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X had string column names.
     n_iter_ : int
         Epochs run.

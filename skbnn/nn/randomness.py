@@ -7,9 +7,24 @@ touch. Numbers have 15 random bits: enough for a mask, and several at once come 
 import torch
 from torch import nn
 
-__all__ = ["Dropout", "uniform"]
+__all__ = ["Dropout", "make_generator", "uniform"]
 
 _LEVELS = 1 << 15
+
+
+def make_generator(seed=0):
+    """Return a new generator on the CPU.
+
+    Parameters
+    ----------
+    seed : int, default=0
+        Its seed.
+
+    Returns
+    -------
+    generator : torch.Generator
+    """
+    return torch.Generator().manual_seed(seed)
 
 
 def _levels(shape, generator, device):
