@@ -64,7 +64,9 @@ def test_repeats_are_different_fits(capsys, monkeypatch):
     from skbnn import __main__
 
     seen = {}
-    monkeypatch.setattr(__main__, "compare_models", lambda models, *a, **kw: seen.update(models, **kw))
+    monkeypatch.setattr(
+        __main__, "compare_models", lambda models, *a, **kw: seen.update(models, **kw)
+    )
     main(["--repeats", "2"])
     assert seen["n_repeats"] == 2
     assert seen["logistic, bnn"].random_state is None

@@ -17,7 +17,9 @@ ESTIMATORS = {
     "logistic": BinaryLogisticRegression(max_iter=1, random_state=0),
     "mlp": BinaryMLPClassifier((20, 20), max_iter=1, random_state=0),
     "mlp-float": BinaryMLPClassifier((20,), technique="float", max_iter=1, random_state=0),
-    "mlp-connect": BinaryMLPClassifier((20,), technique="binaryconnect", max_iter=1, random_state=0),
+    "mlp-connect": BinaryMLPClassifier(
+        (20,), technique="binaryconnect", max_iter=1, random_state=0
+    ),
     "kmeans": KMeansClassifier(random_state=0),
     "kmeans-float": KMeansClassifier(technique="float", random_state=0),
 }

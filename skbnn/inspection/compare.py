@@ -1,9 +1,12 @@
 """One honest table for several models on the same data."""
 
+import csv
 import json
 import pickle
+from copy import copy
 from dataclasses import asdict, dataclass, fields, replace
 from html import escape
+from io import StringIO
 from time import perf_counter
 
 import numpy as np
@@ -127,12 +130,11 @@ class Comparison:
 
     def to_csv(self):
         """Return the table as CSV text, full precision."""
-        names = [field.name for field in fields(ModelResult)]
-        lines = [",".join(names)]
-        for result in self.results:
-            values = ("" if v is None else str(v) for v in asdict(result).values())
-            lines.append(",".join(f'"{v}"' if "," in v else v for v in values))
-        return "\n".join(lines) + "\n"
+        text = StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(field.name for field in fields(ModelResult))
+        writer.writerows(asdict(result).values() for result in self.results)
+        return text.getvalue()
 
     def plot(self, ax=None):
         """Plot test error against bytes, both on logarithmic axes.
@@ -152,7 +154,9 @@ class Comparison:
             _, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
         # Half an error in the test set keeps a model without errors on a logarithmic axis.
         least = 0.5 / self.setting["n_test"]
-        for result in self.results:
+        # Labels go above and below in turn, so that those of neighbours keep apart.
+        by_size = sorted(self.results, key=lambda result: result.nbytes)
+        for rank, result in enumerate(by_size):
             error = max(1 - result.accuracy, least)
             below = min(result.stderr, error - least / 2)
             ax.errorbar(
@@ -165,7 +169,7 @@ class Comparison:
             ax.annotate(
                 result.model,
                 (result.nbytes, error),
-                xytext=(6, 5),
+                xytext=(6, 5 if rank % 2 else -13),
                 textcoords="offset points",
                 fontsize="small",
             )
@@ -280,8 +284,8 @@ def compare_models(
     Raises
     ------
     ValueError
-        If there is no model, a reference is none of them, or one of X_test and y_test is
-        missing.
+        If there is no model or no repeat, a reference is none of the models, or one of X_test
+        and y_test is missing.
 
     Notes
     -----
@@ -309,6 +313,8 @@ def compare_models(
         raise ValueError(f"reference names {unknown}, which are none of {list(models)}.")
     if (X_test is None) != (y_test is None):
         raise ValueError("Pass both X_test and y_test, or neither.")
+    if n_repeats < 1:
+        raise ValueError(f"n_repeats must be at least 1, got {n_repeats}.")
 
     seeds = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=n_repeats)
     splits = [_split(X, y, X_test, y_test, test_size, int(seed)) for seed in seeds]
@@ -362,7 +368,9 @@ def _measure(name, estimator, split, seed, progress):
     one = _safe_indexing(X_test, [0])
     packed = getattr(estimator, "packed_", None)
     is_real = packed is not None and not packed.operations[-1].gives.integer
-    fast = replace(packed, precision="float32") if is_real else None
+    if is_real:
+        fast = copy(estimator)
+        fast.packed_ = replace(packed, precision="float32")
     result = {
         "model": name,
         "estimator": estimator,
@@ -372,7 +380,7 @@ def _measure(name, estimator, split, seed, progress):
         "size": "pickle" if packed is None else "packed",
         "one_us": 1e6 * _median_seconds(lambda: estimator.predict(one), 0.1),
         "batch_us": _us_per_row(estimator.predict, X_test, len(y_test)),
-        "float32_us": _us_per_row(fast.predict, X_test, len(y_test)) if fast else None,
+        "float32_us": _us_per_row(fast.predict, X_test, len(y_test)) if is_real else None,
     }
     if progress is not None:
         progress(f"{name}: accuracy {accuracy:.4f}, fitted in {fit_seconds:.1f} s")

@@ -190,9 +190,7 @@ def test_score_on_digits(technique, digits):
 
 def test_more_runs_are_no_worse(digits):
     X, _, y, _ = digits
-    one, ten = (
-        KMeansClassifier(10, n_init=n, random_state=0).fit(X, y).inertia_ for n in (1, 10)
-    )
+    one, ten = (KMeansClassifier(10, n_init=n, random_state=0).fit(X, y).inertia_ for n in (1, 10))
     assert ten < one
 
 
