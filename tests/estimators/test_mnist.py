@@ -9,8 +9,8 @@ from skbnn.nn import networks
 from skbnn.techniques import get_technique, list_techniques
 
 FAMILIES = {
-    "logistic": BinaryLogisticRegression(max_iter=1, random_state=0),
-    "mlp": BinaryMLPClassifier((128, 128), max_iter=1, random_state=0),
+    "logistic": BinaryLogisticRegression(max_iter=1, batch_size=50, random_state=0),
+    "mlp": BinaryMLPClassifier((64, 64), max_iter=1, batch_size=50, random_state=0),
     "deep mlp": BinaryMLPClassifier((1024, 1024, 1024), max_iter=1, random_state=0),
 }
 WHOLE_TRAINING_SET = {"deep mlp"}
@@ -29,7 +29,7 @@ def fitted(family, technique, mnist, monkeypatch):
     monkeypatch.setattr(
         networks, "dense_network", lambda *a, **kw: trained.append(build(*a, **kw)) or trained[-1]
     )
-    rows = mnist.train if family in WHOLE_TRAINING_SET else slice(6000)
+    rows = mnist.train if family in WHOLE_TRAINING_SET else slice(3000)
     est = FAMILIES[family].set_params(technique=technique).fit(mnist.data[rows], mnist.target[rows])
     return est, trained[0].eval()
 
@@ -76,13 +76,13 @@ def test_forms_of_pixels_give_the_same_scores(mnist):
 
 
 def test_binary_k_means_is_near_float(mnist):
-    X, y = mnist.data[:6000], mnist.target[:6000]
+    X, y = mnist.data[:3000], mnist.target[:3000]
     X_test, y_test = mnist.data[mnist.test], mnist.target[mnist.test]
     score = {
-        technique: KMeansClassifier(64, technique=technique, random_state=0)
+        technique: KMeansClassifier(40, technique=technique, random_state=0)
         .fit(X, y)
         .score(X_test, y_test)
         for technique in ("binary", "float")
     }
-    assert score["float"] > 0.75
+    assert score["float"] > 0.7
     assert score["binary"] > score["float"] - 0.05
