@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skbnn.bits import backend, interleave, lanes_for, n_words, pack_bits, unpack_bits
-from skbnn.estimators._base import PackedPredictions, training_set
+from skbnn.estimators._validation import PackedPredictions, training_set
 from skbnn.packed import (
     BitMatrix,
     NearestCentroid,

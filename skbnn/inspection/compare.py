@@ -2,22 +2,17 @@
 
 import csv
 import json
-import pickle
-from copy import copy
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields
 from html import escape
 from io import StringIO
-from time import perf_counter
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.base import clone
-from sklearn.model_selection import train_test_split
-from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils import check_random_state
 
-from skbnn.packed.format import to_bytes
+from skbnn.inspection.measure import ModelResult, measure, split_rows, summarise
 
-__all__ = ["Comparison", "ModelResult", "compare_models"]
+__all__ = ["Comparison", "compare_models"]
 
 _COLUMNS = {
     "model": "model",
@@ -31,48 +26,6 @@ _COLUMNS = {
     "batch_us": "batch, us/row",
     "float32_us": "in float32",
 }
-
-
-@dataclass(frozen=True)
-class ModelResult:
-    """What was measured of one model.
-
-    Attributes
-    ----------
-    model : str
-        Its name.
-    accuracy : float
-        Mean test accuracy over the repeats.
-    stderr : float
-        Standard error of the accuracy: the binomial one of the test rows, or that over the
-        repeats, whichever is larger.
-    nbytes : int
-        Bytes of the saved model.
-    size : {"packed", "pickle"}
-        What those bytes are: the packed model's file, or the estimator's pickle.
-    ratio : float or None
-        Bytes of the reference divided by these.
-    fit_seconds : float
-        Median time to fit.
-    one_us : float
-        Median time to predict one row, in microseconds.
-    batch_us : float
-        Median time to predict all test rows at once, in microseconds per row.
-    float32_us : float or None
-        The same for a packed model with real activations when it computes in float32 instead of
-        float64: the honest speed of float. None for others.
-    """
-
-    model: str
-    accuracy: float
-    stderr: float
-    nbytes: int
-    size: str
-    ratio: float | None
-    fit_seconds: float
-    one_us: float
-    batch_us: float
-    float32_us: float | None
 
 
 class Comparison:
@@ -317,19 +270,19 @@ def compare_models(
         raise ValueError(f"n_repeats must be at least 1, got {n_repeats}.")
 
     seeds = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=n_repeats)
-    splits = [_split(X, y, X_test, y_test, test_size, int(seed)) for seed in seeds]
+    splits = [split_rows(X, y, X_test, y_test, test_size, int(seed)) for seed in seeds]
     jobs = [
         (name, estimator, split, int(seed))
         for seed, split in zip(seeds, splits, strict=True)
         for name, estimator in models.items()
     ]
-    measured = Parallel(n_jobs=n_jobs)(delayed(_measure)(*job, progress) for job in jobs)
+    measured = Parallel(n_jobs=n_jobs)(delayed(measure)(*job, progress) for job in jobs)
 
     by_model = {name: [m for m in measured if m["model"] == name] for name in models}
     n_test = len(splits[0][3])
     nbytes = {name: int(np.median([r["nbytes"] for r in runs])) for name, runs in by_model.items()}
     results = [
-        _summarise(name, runs, nbytes.get(reference.get(name)), n_test)
+        summarise(name, runs, nbytes.get(reference.get(name)), n_test)
         for name, runs in by_model.items()
     ]
     setting = {
@@ -342,88 +295,3 @@ def compare_models(
     }
     fitted = {name: runs[-1]["estimator"] for name, runs in by_model.items()}
     return Comparison(results, reference, setting, fitted)
-
-
-def _split(X, y, X_test, y_test, test_size, seed):
-    """Return training and test rows and labels."""
-    if X_test is not None:
-        return X, y, X_test, y_test
-    X, X_test, y, y_test = train_test_split(
-        X, y, test_size=test_size, random_state=seed, stratify=y
-    )
-    return X, y, X_test, y_test
-
-
-def _measure(name, estimator, split, seed, progress):
-    """Fit one model once and measure it."""
-    X, y, X_test, y_test = split
-    estimator = clone(estimator)
-    params = estimator.get_params()
-    unseeded = [p for p in params if p.split("__")[-1] == "random_state" and params[p] is None]
-    estimator.set_params(**dict.fromkeys(unseeded, seed))
-    start = perf_counter()
-    estimator.fit(X, y)
-    fit_seconds = perf_counter() - start
-    accuracy = float(np.mean(estimator.predict(X_test) == np.asarray(y_test)))
-    one = _safe_indexing(X_test, [0])
-    packed = getattr(estimator, "packed_", None)
-    is_real = packed is not None and not packed.operations[-1].gives.integer
-    if is_real:
-        fast = copy(estimator)
-        fast.packed_ = replace(packed, precision="float32")
-    result = {
-        "model": name,
-        "estimator": estimator,
-        "accuracy": accuracy,
-        "fit_seconds": fit_seconds,
-        "nbytes": len(pickle.dumps(estimator) if packed is None else to_bytes(packed)),
-        "size": "pickle" if packed is None else "packed",
-        "one_us": 1e6 * _median_seconds(lambda: estimator.predict(one), 0.1),
-        "batch_us": _us_per_row(estimator.predict, X_test, len(y_test)),
-        "float32_us": _us_per_row(fast.predict, X_test, len(y_test)) if is_real else None,
-    }
-    if progress is not None:
-        progress(f"{name}: accuracy {accuracy:.4f}, fitted in {fit_seconds:.1f} s")
-    return result
-
-
-def _us_per_row(predict, X, n_rows):
-    """Return the median time to predict some rows at once, in microseconds per row."""
-    return 1e6 * _median_seconds(lambda: predict(X), 0.5) / n_rows
-
-
-def _median_seconds(call, budget):
-    """Return the median time of a call, of 3 to 200 calls within a budget of seconds."""
-    call()
-    times = []
-    while len(times) < 3 or (len(times) < 200 and sum(times) < budget):
-        start = perf_counter()
-        call()
-        times.append(perf_counter() - start)
-    return float(np.median(times))
-
-
-def _summarise(name, runs, reference_nbytes, n_test):
-    """Return the result of a model's repeats."""
-    accuracies = np.array([run["accuracy"] for run in runs])
-    accuracy = float(accuracies.mean())
-    # Repeats on one test set share its error; repeats alone would look too certain.
-    binomial = np.sqrt(max(accuracy * (1 - accuracy), 0.0) / n_test)
-    spread = accuracies.std(ddof=1) / np.sqrt(len(runs)) if len(runs) > 1 else 0.0
-
-    def median(key):
-        return float(np.median([run[key] for run in runs]))
-
-    nbytes = int(median("nbytes"))
-    return ModelResult(
-        model=name,
-        accuracy=accuracy,
-        stderr=float(max(binomial, spread)),
-        nbytes=nbytes,
-        size=runs[-1]["size"],
-        ratio=None if reference_nbytes is None else reference_nbytes / nbytes,
-        fit_seconds=median("fit_seconds"),
-        one_us=median("one_us"),
-        batch_us=median("batch_us"),
-        float32_us=None if runs[-1]["float32_us"] is None else median("float32_us"),
-    )

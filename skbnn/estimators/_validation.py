@@ -1,0 +1,89 @@
+"""What estimators do with rows, labels and weights: validate, then predict from packed bits."""
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from skbnn.packed.encode import refuse_not_finite
+
+__all__ = ["DTYPES", "PackedPredictions", "training_set"]
+
+DTYPES = (np.float64, np.float32, np.uint8, np.bool_)
+"""Dtypes that are read as they are; anything else becomes float64."""
+
+
+class PackedPredictions:
+    """Predictions of a fitted estimator from its ``packed_`` model, behind validation."""
+
+    def predict(self, X):
+        """Predict class labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            Class labels.
+        """
+        X = self._validated(X)
+        return self.packed_.predict(X, n_jobs=self.n_jobs)
+
+    def _validated(self, X):
+        """Return X as scikit-learn validates it; the packed model looks at its values itself."""
+        check_is_fitted(self)
+        return validate_data(
+            self, X, reset=False, dtype=DTYPES, accept_sparse="csr", ensure_all_finite=False
+        )
+
+    def __sklearn_tags__(self):
+        """Say that sparse input is accepted."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def training_set(estimator, X, y, sample_weight, class_weight=None, *, reset):
+    """Validate what fit is given and leave out rows of weight 0.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose ``n_features_in_`` is set or checked.
+    X, y, sample_weight, class_weight
+        As fit got them.
+    reset : bool
+        Whether to set ``n_features_in_`` instead of checking it.
+
+    Returns
+    -------
+    X : ndarray or CSR matrix, y : ndarray, weight : float64 ndarray
+        Rows, labels and positive weights.
+    """
+    X, y = validate_data(estimator, X, y, reset=reset, dtype=DTYPES, accept_sparse="csr")
+    refuse_not_finite(X.data if issparse(X) else X)
+    check_classification_targets(y)
+    weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    weight = weight * _weights_of_classes(class_weight, y, weight)
+    kept = np.flatnonzero(weight > 0)
+    if len(kept) == 0:
+        raise ValueError("All rows have weight 0; there is no class to learn.")
+    if len(kept) < len(weight):
+        X, y, weight = X[kept], y[kept], weight[kept]
+    return X, y, weight
+
+
+def _weights_of_classes(class_weight, y, sample_weight):
+    """Return the weight of each row's class; "balanced" counts the rows by their weights."""
+    if class_weight != "balanced":
+        return compute_sample_weight(class_weight, y)
+    classes, codes = np.unique(y, return_inverse=True)
+    counts = np.bincount(codes, weights=sample_weight)
+    # A class whose rows all have weight 0 gets a weight that changes nothing.
+    present = counts > 0
+    share = sample_weight.sum() / (present.sum() * np.where(present, counts, 1.0))
+    return share[codes]
