@@ -57,7 +57,7 @@ def test_fits_in_threads_equal_fits_in_sequence(digits):
     def fit(job):
         # Large and small steps side by side, each with its own number of threads.
         sizes = (1024,) if job == ("bnn", 0) else (24,)
-        est = mlp(*job).set_params(hidden_layer_sizes=sizes).fit(X, y)
+        est = mlp(*job, max_iter=2).set_params(hidden_layer_sizes=sizes).fit(X, y)
         return to_bytes(est.packed_), {k: v.tobytes() for k, v in est.state_.items()}
 
     one_by_one = [fit(job) for job in jobs]

@@ -18,7 +18,11 @@ import skbnn
 from skbnn import BinaryLogisticRegression, BinaryMLPClassifier
 from skbnn.techniques import get_technique, list_techniques
 
-callbacks = pytest.importorskip("sklearn.callback", reason="this scikit-learn has no callbacks")
+
+@pytest.fixture
+def callbacks():
+    """scikit-learn's callback package, or a skip where it is too old to have it."""
+    return pytest.importorskip("sklearn.callback", reason="this scikit-learn has no callbacks")
 
 
 def logistic(**params):
@@ -142,7 +146,7 @@ def epochs(n):
 
 
 @pytest.mark.parametrize("make", [logistic, mlp])
-def test_callback_sees_every_epoch(make, few):
+def test_callback_sees_every_epoch(make, few, callbacks):
     X, y, _, _ = few
     recorder = Recorder()
     est = make().set_callbacks(recorder).fit(X, y)
@@ -152,7 +156,7 @@ def test_callback_sees_every_epoch(make, few):
     assert est.packed_ == make().fit(X, y).packed_
 
 
-def test_callback_stops_a_fit(few):
+def test_callback_stops_a_fit(few, callbacks):
     X, y, _, _ = few
     recorder = Recorder(stop_after=2)
     est = mlp(max_iter=9).set_callbacks(recorder).fit(X, y)
@@ -160,15 +164,15 @@ def test_callback_stops_a_fit(few):
     assert est.score(X, y) == recorder.scores[1]
 
 
-def test_callback_is_torn_down_after_an_error(few):
+def test_callback_hears_nothing_of_a_fit_that_cannot_start(few, callbacks):
     X, y, _, _ = few
     recorder = Recorder()
     with pytest.raises(ValueError, match="Unknown technique"):
         mlp(technique="bnm").set_callbacks(recorder).fit(X, y)
-    assert "begin epoch 0" not in recorder.events
+    assert recorder.events == []
 
 
-def test_scoring_monitor(few):
+def test_scoring_monitor(few, callbacks):
     X, y, _, _ = few
     monitor = callbacks.ScoringMonitor(scoring="accuracy")
     est = mlp().set_callbacks(monitor).fit(X, y)
@@ -177,7 +181,7 @@ def test_scoring_monitor(few):
     assert score_of["fit"] == score_of["epoch 2"] == est.score(X, y)
 
 
-def test_progress_bar_through_a_pipeline_in_a_search(few, capsys):
+def test_progress_bar_through_a_pipeline_in_a_search(few, callbacks, capsys):
     pytest.importorskip("rich", reason="scikit-learn's ProgressBar needs rich")
     X, y, _, _ = few
     search = GridSearchCV(make_pipeline(StandardScaler(), logistic()), {}, cv=2)
