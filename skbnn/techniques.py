@@ -157,7 +157,7 @@ _BINARYCONNECT = Technique(
     loss="squared_hinge",
     learning_rate_scaling="glorot",
     recipes={
-        "logistic": Recipe(learning_rate=3e-3, init=1.0),
+        "logistic": Recipe(learning_rate=1e-2, init=1.0),
         "mlp": Recipe(learning_rate=3e-3, init=1.0),
     },
     reference="Courbariaux, Bengio, David, BinaryConnect, NIPS 2015, arXiv 1511.00363",

@@ -30,9 +30,8 @@ ESTIMATORS = [
     if isinstance(public, type) and issubclass(public, BaseEstimator)
 ]
 
-# The checks train 600 steps on two features: few for a rate that was chosen on images.
 VARIANTS = [
-    *(BinaryLogisticRegression(technique=t, learning_rate_init=0.01) for t in list_techniques()),
+    *(BinaryLogisticRegression(technique=t) for t in list_techniques()),
     *(BinaryMLPClassifier((64,), technique=t) for t in list_techniques()),
     *(KMeansClassifier(technique=t) for t in ("binary", "float")),
     *(ThermometerEncoder(strategy=s) for s in ("distinct", "quantile", "uniform")),

@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,9 +24,18 @@ import numpy as np
 from skbnn import BinaryLogisticRegression, BinaryMLPClassifier, KMeansClassifier
 from skbnn.datasets import fetch_fashion_mnist, fetch_mnist
 from skbnn.packed.format import to_bytes
+from skbnn.techniques import get_technique
 
 FETCH = {"mnist": fetch_mnist, "fashion-mnist": fetch_fashion_mnist}
-MLP = {"hidden_layer_sizes": (1024, 1024, 1024)}
+MLP = {"hidden_layer_sizes": (1024, 1024, 1024), "max_iter": 36}
+# The loss of the BNN paper, on a batch-normed output: chosen against cross-entropy on the last
+# 10,000 training images (1.65 against 1.70 % error after 36 epochs on the first 50,000).
+HINGE = replace(
+    get_technique("bnn"),
+    name="bnn-hinge",
+    output_normalizer="batch",
+    loss="squared_hinge",
+)
 MODELS = {
     "k-means 10, float": (KMeansClassifier, {"n_clusters": 10, "technique": "float"}),
     "k-means 10, binary": (KMeansClassifier, {"n_clusters": 10}),
@@ -35,7 +45,7 @@ MODELS = {
     "logistic, bnn": (BinaryLogisticRegression, {}),
     "MLP 3x1024, float": (BinaryMLPClassifier, {**MLP, "technique": "float"}),
     "MLP 3x1024, binaryconnect": (BinaryMLPClassifier, {**MLP, "technique": "binaryconnect"}),
-    "MLP 3x1024, bnn": (BinaryMLPClassifier, MLP),
+    "MLP 3x1024, bnn, squared hinge": (BinaryMLPClassifier, {**MLP, "technique": HINGE}),
 }
 SEEDS = (0, 1, 2)
 

@@ -96,27 +96,31 @@ class BatchNorm(nn.Module):
 
 
 class ScaleShift(nn.Module):
-    """A learned scale and shift for each unit: ``y = scale * z + shift``.
+    """A learned scale and shift for each unit: ``y = gain * scale * z + shift``.
+
+    ``gain`` is a constant that brings sums to the size of logits, so that ``scale`` starts at 1
+    and an optimizer whose steps do not know a parameter's size (Adam) moves it gently.
 
     Parameters
     ----------
     n_units : int
         Number of units.
     gain : float
-        Initial scale.
+        The constant.
     """
 
     def __init__(self, n_units, gain):
         super().__init__()
-        self.scale = nn.Parameter(torch.full((n_units,), float(gain)))
+        self.register_buffer("gain", torch.tensor(float(gain)))
+        self.scale = nn.Parameter(torch.ones(n_units))
         self.shift = nn.Parameter(torch.zeros(n_units))
 
     def forward(self, z, sample_weight=None):  # noqa: D102
-        return z * self.scale + self.shift
+        return z * self.gain * self.scale + self.shift
 
     def affine(self):
         """Return slope and shift, in float64."""
-        return self.scale.double(), self.shift.double()
+        return self.gain.double() * self.scale.double(), self.shift.double()
 
 
 _NORMALIZERS = {"batch": BatchNorm, "scale": ScaleShift}

@@ -93,7 +93,10 @@ def test_evaluation_is_monotone_in_the_last_bit():
 
 def test_by_name():
     assert isinstance(make_normalizer("batch", 3, 2.0), BatchNorm)
-    assert make_normalizer("scale", 3, 2.0).scale.tolist() == [2, 2, 2]
+    scale = make_normalizer("scale", 3, 2.0)
+    assert scale.scale.tolist() == [1, 1, 1]
+    assert scale.affine()[0].tolist() == [2, 2, 2]
+    assert scale(torch.tensor([[1.0, -1.0, 0.5]])).tolist() == [[2, -2, 1]]
     assert make_normalizer(lambda n_units, gain: (n_units, gain), 3, 2.0) == (3, 2.0)
     with pytest.raises(ValueError, match="Unknown normalizer 'layer'; known are 'batch', 'scale'"):
         make_normalizer("layer", 3, 2.0)
