@@ -343,7 +343,7 @@ def _download(openml_name, data_home, folder):
         raise OSError(
             f"{openml_name} is not below {folder} and could not be downloaded ({error}). "
             + _how_to_get(folder)
-        ) from error
+        ) from None
     data = np.ascontiguousarray(bunch.data, dtype=np.uint8)
     target = bunch.target.astype(np.int64)
     n_rows, n_features = sum(_N_ROWS.values()), int(np.prod(_IMAGE_SHAPE))

@@ -143,7 +143,7 @@ _FLOAT = Technique(
 _BNN = Technique(
     name="bnn",
     recipes={
-        "logistic": Recipe(learning_rate=3e-2, init=0.3),
+        "logistic": Recipe(learning_rate=1e-1, init=0.3),
         "mlp": Recipe(learning_rate=1e-2, init=0.1, input_dropout=0.2, hidden_dropout=0.3),
     },
     reference="Courbariaux et al., Binarized Neural Networks, NIPS 2016, arXiv 1602.02830",

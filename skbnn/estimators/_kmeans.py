@@ -51,8 +51,8 @@ class KMeansClassifier(
         Number of clusters; fewer where there are fewer distinct rows.
     technique : {"binary", "float"}, default="binary"
         K-means on bits, or scikit-learn's on real features.
-    n_thresholds : int, default=3
-        Input bits per feature for ``"binary"``, as in :class:`BinaryMLPClassifier`.
+    n_thresholds : int, default=5
+        Input bits per feature for ``"binary"``, at quantiles of its distinct values.
     n_init : int, default=1
         Runs from different seeds; the one of least inertia is kept.
     max_iter : int, default=300
@@ -124,7 +124,7 @@ class KMeansClassifier(
         n_clusters=10,
         *,
         technique="binary",
-        n_thresholds=3,
+        n_thresholds=5,
         n_init=1,
         max_iter=300,
         tol=1e-4,

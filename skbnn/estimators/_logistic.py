@@ -18,10 +18,11 @@ class BinaryLogisticRegression(NetworkClassifier):
     technique : str or Technique, default="bnn"
         How the model is binarized; see :func:`skbnn.techniques.list_techniques`. ``"float"`` is
         the control: ordinary logistic regression, trained by the same loop.
-    n_thresholds : int, default=3
+    n_thresholds : int, default=7
         Input bits per feature, at quantiles of the feature's distinct values; features with
-        fewer distinct values get fewer bits, constant ones none. Techniques with real inputs
-        standardise instead.
+        fewer distinct values get fewer bits, constant ones none. A single layer gains more from
+        finer inputs than a deep network, hence more than the 3 of
+        :class:`BinaryMLPClassifier`. Techniques with real inputs standardise instead.
     max_iter : int, default=30
         Epochs. The learning rate follows a cosine over them.
     batch_size : int or "auto", default="auto"
@@ -111,7 +112,7 @@ class BinaryLogisticRegression(NetworkClassifier):
         self,
         *,
         technique="bnn",
-        n_thresholds=3,
+        n_thresholds=7,
         max_iter=30,
         batch_size="auto",
         learning_rate_init=None,

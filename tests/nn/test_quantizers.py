@@ -136,7 +136,7 @@ class TernaryWeights(Quantizer):
 def test_own_quantizer_end_to_end(digits, quantizer):
     X, X_test, y, y_test = digits
     technique = replace(get_technique("bnn"), name="own", weights=quantizer)
-    est = BinaryMLPClassifier((40,), technique=technique, max_iter=5, random_state=0).fit(X, y)
+    est = BinaryMLPClassifier((40,), technique=technique, max_iter=10, random_state=0).fit(X, y)
     assert est.score(X_test, y_test) > 0.7
     frozen = est.to_torch()(torch.from_numpy(X_test.copy())).numpy()
     np.testing.assert_array_equal(frozen, est.packed_.scores(X_test))
