@@ -100,8 +100,8 @@ class BinaryLinear(Operation):
     def _prepare_fused(self, kernels):
         """``n - 2 m >= t`` is ``m <= (n - t) // 2``, inside the product's own registers."""
         n_bits, n_units = self.weights.n_bits, self.weights.n_units
-        units = interleave(_padded(self.weights.words[0], 64), 32)
-        limits = np.full(units.shape[0] * 32, -1, np.int64)
+        units = interleave(self.weights.words[0], 32)
+        limits = np.full(len(units) * 32, -1, np.int64)
         limits[:n_units] = (n_bits - self.output.thresholds.astype(np.int64)) // 2
         width = n_words(n_units)
 
@@ -146,12 +146,6 @@ class BinaryLinear(Operation):
             return out
 
         return sums
-
-
-def _padded(words, multiple):
-    """Return rows of words with rows of zeros added up to a multiple."""
-    missing = -len(words) % multiple
-    return np.concatenate([words, np.zeros((missing, words.shape[1]), np.uint64)])
 
 
 def negate(weights, where):
