@@ -1,4 +1,4 @@
-"""Kernels that lay images out: borders around them, windows without gaps, pooled pixels.
+"""Kernels that lay images out: windows without gaps, and pooled pixels.
 
 A pixel is a few words, and an image is lines of pixels. What counts bits in windows of images
 stands in :mod:`skbnn.bits._products`.
@@ -9,65 +9,53 @@ from numba import njit
 
 from skbnn.bits.packing import WORD_BITS
 
-__all__ = ["gather_windows", "pad_images", "pool_images"]
+__all__ = ["gather_windows", "pool_images"]
 
-
-@njit(cache=True, nogil=True)
-def pad_images(images, border, top, left, out):
-    """Copy images into larger ones."""
-    n_images, height, width, n_words = images.shape
-    bottom, right = top + height, left + width
-    for n in range(n_images):
-        for y in range(out.shape[1]):
-            for x in range(out.shape[2]):
-                if y < top or y >= bottom or x < left or x >= right:
-                    for word in range(n_words):
-                        out[n, y, x, word] = border[word]
-        for y in range(height):
-            out[n, top + y, left:right] = images[n, y]
-
-
-@njit(cache=True, nogil=True)
-def _append(words, start, bits):
-    """Write bits, 0 beyond their number, into words that are 0 from bit `start` on."""
-    word, shift = start // WORD_BITS, np.uint64(start % WORD_BITS)
-    words[word] |= bits << shift
-    if shift:
-        rest = bits >> (np.uint64(WORD_BITS) - shift)
-        if rest:
-            words[word + 1] |= rest
+_ONE, _LAST = np.uint64(1), np.uint64(WORD_BITS - 1)
 
 
 @njit(cache=True, nogil=True)
 def gather_windows(images, n_bits, height, width, stride, out):
-    """Collect the bits under each place of a window, without gaps."""
-    n_images, n_lines, n_pixels, n_words = images.shape
-    # One word more than the bits need, so that two neighbours can always be read.
-    lines = np.empty((n_lines, (n_pixels * n_bits) // WORD_BITS + 2), np.uint64)
+    """Collect the bits under each place of a window, without gaps.
+
+    Each line of pixels is gathered once, for all the windows that it is part of. Columns run
+    fastest, so that every step is a shift of a whole vector.
+    """
+    n_images, n_lines, _, n_words = images.shape
+    _, n_rows, n_columns, n_out = out.shape
     span = width * n_bits
     n_pieces = (span + WORD_BITS - 1) // WORD_BITS
-    last = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(n_pieces * WORD_BITS - span)
+    # A word more than the bits need: a shifted word may reach into the next with nothing but 0.
+    spans = np.empty((n_lines, n_pieces + 1, n_columns), np.uint64)
+    windows = np.empty((n_out + 1, n_columns), np.uint64)
     for n in range(n_images):
-        lines[:] = 0
-        for y in range(n_lines):
-            for x in range(n_pixels):
-                for word in range(n_words):
-                    _append(lines[y], x * n_bits + word * WORD_BITS, images[n, y, x, word])
-        out[n] = 0
-        for y in range(out.shape[1]):
-            for x in range(out.shape[2]):
-                start = x * stride * n_bits
-                shift = np.uint64(start % WORD_BITS)
-                for i in range(height):
-                    word = start // WORD_BITS
-                    for piece in range(n_pieces):
-                        low, high = lines[y * stride + i, word], lines[y * stride + i, word + 1]
-                        # Two shifts, for a shift by 64 is not defined.
-                        bits = (low >> shift) | ((high << np.uint64(1)) << (np.uint64(63) - shift))
-                        if piece == n_pieces - 1:
-                            bits &= last
-                        _append(out[n, y, x], i * span + piece * WORD_BITS, bits)
-                        word += 1
+        spans[:] = 0
+        for j in range(width):
+            for word in range(n_words):
+                piece, shift = _place(j * n_bits + word * WORD_BITS)
+                for y in range(n_lines):
+                    for x in range(n_columns):
+                        bits = images[n, y, j + stride * x, word]
+                        spans[y, piece, x] |= bits << shift
+                        spans[y, piece + 1, x] |= (bits >> _ONE) >> (_LAST - shift)
+        for y in range(n_rows):
+            windows[:] = 0
+            for i in range(height):
+                for piece in range(n_pieces):
+                    word, shift = _place(i * span + piece * WORD_BITS)
+                    for x in range(n_columns):
+                        bits = spans[y * stride + i, piece, x]
+                        windows[word, x] |= bits << shift
+                        windows[word + 1, x] |= (bits >> _ONE) >> (_LAST - shift)
+            for word in range(n_out):
+                for x in range(n_columns):
+                    out[n, y, x, word] = windows[word, x]
+
+
+@njit(cache=True, nogil=True)
+def _place(bit):
+    """Return the word of a bit, and its place there."""
+    return bit // WORD_BITS, np.uint64(bit % WORD_BITS)
 
 
 @njit(cache=True, nogil=True)

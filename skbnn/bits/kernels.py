@@ -6,7 +6,7 @@ callers share rows out over threads. Arrays must be C-contiguous and may be read
 
 from skbnn.bits._counting import combine_counts, count_columns, count_ones
 from skbnn.bits._encoding import encode_images, encode_planes, encode_thresholds, threshold_sums
-from skbnn.bits._images import gather_windows, pad_images, pool_images
+from skbnn.bits._images import gather_windows, pool_images
 from skbnn.bits._products import (
     compare_mismatches,
     compare_windows,
@@ -28,7 +28,6 @@ __all__ = [
     "encode_thresholds",
     "gather_windows",
     "nearest_units",
-    "pad_images",
     "pool_images",
     "threshold_sums",
 ]

@@ -23,7 +23,6 @@ __all__ = [
     "encode_thresholds",
     "gather_windows",
     "nearest_units",
-    "pad_images",
     "pool_images",
     "threshold_sums",
 ]
@@ -89,24 +88,6 @@ def _windows(images, height, width, stride):
     # The words of a pixel come first among the three last axes; they belong last.
     windows = np.moveaxis(windows, -3, -1)
     return windows.reshape(*windows.shape[:-3], -1)
-
-
-def pad_images(images, border, top, left, out):
-    """Copy images into larger ones.
-
-    Parameters
-    ----------
-    images : uint64 ndarray of shape (n_images, height, width, n_words)
-        Images of packed pixels.
-    border : uint64 ndarray of shape (n_words,)
-        The pixel around them.
-    top, left : int
-        Pixels above and on the left; the others are below and on the right.
-    out : uint64 ndarray of shape (n_images, larger height, larger width, n_words)
-        Padded images.
-    """
-    out[:] = border
-    out[:, top : top + images.shape[1], left : left + images.shape[2]] = images
 
 
 def gather_windows(images, n_bits, height, width, stride, out):

@@ -1,10 +1,13 @@
 """What each operation costs: bits, bytes and operations for one row."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from functools import singledispatch
 
 from skbnn.packed.codewords import NearestCentroid, NearestCodeword
+from skbnn.packed.conv import BinaryConv, MixedConv, RealConv
 from skbnn.packed.encode import BitPlanes, Standardize, Thermometer
+from skbnn.packed.images import ImageStandardize, ImageThermometer
 from skbnn.packed.linear import BinaryLinear, MixedLinear, RealLinear
 
 __all__ = ["LayerCost", "Summary", "cost"]
@@ -67,6 +70,16 @@ def _(operation: Standardize):
 
 
 @cost.register
+def _(operation: ImageThermometer):
+    return {"float_ops": operation.gives.width}
+
+
+@cost.register
+def _(operation: ImageStandardize):
+    return {"float_ops": operation.gives.width}
+
+
+@cost.register
 def _(operation: BinaryLinear):
     n_units, n_bits = operation.weights.n_units, operation.weights.n_bits
     planes = operation.weights.n_planes * len(operation.takes.scales)
@@ -94,6 +107,36 @@ def _(operation: MixedLinear):
         "weight_bits": 1,
         "float32_nbytes": 4 * (weights + operation.n_units),
         "float_ops": weights,
+    }
+
+
+@cost.register
+def _(operation: BinaryConv):
+    n_units, n_bits = operation.weights.n_units, operation.weights.n_bits
+    planes = operation.weights.n_planes * len(operation.takes.scales)
+    return {
+        "weight_bits": operation.weights.n_planes,
+        "float32_nbytes": 4 * n_units * (n_bits + 1),
+        "binary_ops": math.prod(operation.window.places) * planes * n_units * n_bits,
+    }
+
+
+@cost.register
+def _(operation: RealConv):
+    return _real_conv(operation, 32)
+
+
+@cost.register
+def _(operation: MixedConv):
+    return _real_conv(operation, 1)
+
+
+def _real_conv(operation, weight_bits):
+    n_units, weights = len(operation.biases), len(operation.biases) * operation.window.n_taps
+    return {
+        "weight_bits": weight_bits,
+        "float32_nbytes": 4 * (weights + n_units),
+        "float_ops": math.prod(operation.window.places) * weights,
     }
 
 

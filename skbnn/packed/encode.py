@@ -12,7 +12,15 @@ from skbnn.bits import n_words, threshold_layout
 from skbnn.packed.operation import Operation, register
 from skbnn.packed.values import BitCode, Raw, Reals, require, require_array
 
-__all__ = ["BitPlanes", "Standardize", "Thermometer", "refuse_not_finite", "thresholds_of"]
+__all__ = [
+    "BitPlanes",
+    "Standardize",
+    "Thermometer",
+    "refuse",
+    "refuse_not_finite",
+    "require_columns",
+    "thresholds_of",
+]
 
 _NOT_FINITE = {
     1: "Input X contains NaN.",
@@ -20,7 +28,7 @@ _NOT_FINITE = {
 }
 
 
-def _refuse(status):
+def refuse(status):
     """Raise scikit-learn's error for a kernel's status, unless it is 0."""
     if status:
         raise ValueError(_NOT_FINITE[status])
@@ -81,7 +89,7 @@ class Thermometer(Operation):
 
         def run(X):
             out = np.empty((len(X), width), np.uint64)
-            _refuse(kernels.encode_thresholds(X, *layout, out))
+            refuse(kernels.encode_thresholds(X, *layout, out))
             return out[:, None]
 
         return run
@@ -107,7 +115,7 @@ class BitPlanes(Operation):
     n_features: int
 
     def __post_init__(self):
-        _require_columns(self.columns, self.n_features)
+        require_columns(self.columns, self.n_features)
         self.freeze_arrays()
 
     @property
@@ -131,7 +139,7 @@ class BitPlanes(Operation):
         return run
 
 
-def _require_columns(columns, n_features):
+def require_columns(columns, n_features):
     """Check the columns that an input operation reads."""
     require_array("columns", columns, [np.int32], (None,))
     require(n_features >= 1, "There must be at least one feature.")
@@ -161,7 +169,7 @@ def refuse_not_finite(X):
         with np.errstate(over="ignore"):
             largest = np.float32(np.abs(X).max(initial=0.0))
         if not np.isfinite(largest):
-            _refuse(1 if np.isnan(largest) else 2)
+            refuse(1 if np.isnan(largest) else 2)
 
 
 @register("standardize")
@@ -185,7 +193,7 @@ class Standardize(Operation):
     n_features: int
 
     def __post_init__(self):
-        _require_columns(self.columns, self.n_features)
+        require_columns(self.columns, self.n_features)
         for name in ("means", "scales"):
             require_array(name, getattr(self, name), [np.float32], (len(self.columns),))
         self.freeze_arrays()

@@ -26,9 +26,11 @@ from pathlib import Path
 import numpy as np
 
 from skbnn.bits import backend as kernels_of
+from skbnn.packed.images import ImageLayout
 from skbnn.packed.model import PackedModel
 from skbnn.packed.operation import OPERATIONS
-from skbnn.packed.values import BitCode, BitMatrix, require
+from skbnn.packed.values import BitCode, BitImage, BitMatrix, require
+from skbnn.packed.windows import Window
 
 __all__ = ["FORMAT_VERSION", "arrays_of", "from_bytes", "load", "save", "to_bytes"]
 
@@ -42,7 +44,13 @@ _DTYPES = {
     "F32": np.float32,
 }
 _CODES = {np.dtype(dtype): code for code, dtype in _DTYPES.items()}
-_VALUES = {"bit-matrix": BitMatrix, "bit-code": BitCode}
+_VALUES = {
+    "bit-matrix": BitMatrix,
+    "bit-code": BitCode,
+    "bit-image": BitImage,
+    "image-layout": ImageLayout,
+    "window": Window,
+}
 _KINDS = {cls: kind for kind, cls in _VALUES.items()}
 _LABELS = tuple(
     "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split()

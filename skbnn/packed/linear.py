@@ -18,6 +18,7 @@ from skbnn.packed.outputs import ClassScores, SignThreshold
 from skbnn.packed.values import (
     INT32_MAX,
     BitCode,
+    BitImage,
     BitMatrix,
     Reals,
     Scores,
@@ -25,53 +26,85 @@ from skbnn.packed.values import (
     require_array,
 )
 
-__all__ = ["BinaryLinear", "MixedLinear", "RealLinear"]
+__all__ = ["BinaryLinear", "BinaryProduct", "MixedLinear", "RealLinear", "negate"]
 
 _LARGEST_SUM = 2**53
 
 
-@register("binary-linear")
-@dataclass(frozen=True, eq=False)
-class BinaryLinear(Operation):
-    """Coded rows times coded weights, then an output transform; integers throughout.
+class BinaryProduct(Operation):
+    """What coded products share: coded rows times coded weights, then an output transform.
 
     No sum can leave the range of whole numbers that float64 holds, so the frozen network computes
-    the same ones.
+    the same ones. A subclass is a dataclass with the fields ``weights``, ``takes`` and ``output``.
+    """
+
+    def __post_init__(self):
+        require(self.output.n_units == self.weights.n_units, "Weights and output differ in units.")
+        reach = self.weights.n_bits * self.takes.largest * int(self.weights.largest.max())
+        require(reach <= _LARGEST_SUM, "A sum can leave the whole numbers that float64 holds.")
+        self.output.check(self.largest)
+
+    @property
+    def largest(self):
+        """The largest absolute sum of each unit, int64 of shape (n_units,)."""
+        return self.weights.n_bits * self.takes.largest * self.weights.largest
+
+    @property
+    def _is_plain(self):
+        return self.takes.is_sign and self.weights.is_sign
+
+    @property
+    def _sum_dtype(self):
+        # A threshold may lie one beyond the largest sum.
+        return np.int32 if self.largest.max() < INT32_MAX else np.int64
+
+    def _terms(self):
+        """Return what a mismatch and a one of each unit are worth, and the constant part.
+
+        ``sum_i x_i w_i`` with ``x = c + sum_p s_p a_p`` and ``w = d + sum_k t_k b_k``, in counts.
+        """
+        weights, code, n_bits = self.weights, self.takes, self.weights.n_bits
+        row_scales = np.array(code.scales, np.int64)
+        scales, offsets = weights.plane_scales, weights.unit_offsets
+        plane_sums = 2 * np.bitwise_count(weights.words).sum(-1, dtype=np.int64) - n_bits
+        coefficients = -2 * (row_scales[:, None, None] * scales).reshape(-1, weights.n_units)
+        ones_coefficients = 2 * row_scales[:, None] * offsets
+        base = n_bits * (
+            row_scales.sum() * scales.sum(0) - row_scales.sum() * offsets + code.offset * offsets
+        ) + code.offset * (scales * plane_sums).sum(0)
+        return coefficients, ones_coefficients if offsets.any() else ones_coefficients[:0], base
+
+
+@register("binary-linear")
+@dataclass(frozen=True, eq=False)
+class BinaryLinear(BinaryProduct):
+    """Coded rows times coded weights, then an output transform; integers throughout.
 
     Parameters
     ----------
     weights : BitMatrix
         One row of bits for each unit and plane.
-    takes : BitCode
+    takes : BitCode or BitImage
         Meaning of the rows it reads.
     output : SignThreshold or ClassScores
         What becomes of the sums.
     """
 
     weights: BitMatrix
-    takes: BitCode
+    takes: BitCode | BitImage
     output: SignThreshold | ClassScores
 
     def __post_init__(self):
         require(self.takes.n_bits == self.weights.n_bits, "Weights and rows differ in width.")
-        require(self.output.n_units == self.weights.n_units, "Weights and output differ in units.")
-        reach = self.takes.n_bits * self.takes.largest * int(self.weights.largest.max())
-        require(reach <= _LARGEST_SUM, "A sum can leave the whole numbers that float64 holds.")
-        self.output.check(self.largest)
+        super().__post_init__()
 
     @property
     def gives(self):
         """What the output transform makes."""
         return self.output.gives
 
-    @property
-    def largest(self):
-        """The largest absolute sum of each unit, int64 of shape (n_units,)."""
-        return self.takes.n_bits * self.takes.largest * self.weights.largest
-
     def prepare(self, kernels, real=np.float64):  # noqa: D102
-        is_plain = self.takes.is_sign and self.weights.is_sign
-        if is_plain and isinstance(self.output, SignThreshold):
+        if self._is_plain and isinstance(self.output, SignThreshold):
             return self._prepare_fused(kernels)
         sums = self._prepare_sums(kernels)
         if isinstance(self.output, SignThreshold):
@@ -92,54 +125,36 @@ class BinaryLinear(Operation):
 
         return run
 
-    @property
-    def _sum_dtype(self):
-        # A threshold may lie one beyond the largest sum.
-        return np.int32 if self.largest.max() < INT32_MAX else np.int64
-
     def _prepare_fused(self, kernels):
-        """``n - 2 m >= t`` is ``m <= (n - t) // 2``, inside the product's own registers."""
-        n_bits, n_units = self.weights.n_bits, self.weights.n_units
-        units = interleave(self.weights.words[0], 32)
+        """Return the function from signs to signs, compared inside the product's registers."""
+        n_units, code = self.weights.n_units, self.takes
+        units = interleave(code.lay_out(self.weights.words[0]), 32)
         limits = np.full(len(units) * 32, -1, np.int64)
-        limits[:n_units] = (n_bits - self.output.thresholds.astype(np.int64)) // 2
+        # n - 2 m >= t is m <= (n - t) // 2.
+        limits[:n_units] = (code.n_bits - self.output.thresholds.astype(np.int64)) // 2
         width = n_words(n_units)
 
         def run(rows):
             out = np.empty((len(rows), width), np.uint64)
-            kernels.compare_mismatches(rows[:, 0], units, limits, out)
+            kernels.compare_mismatches(code.flat(rows)[:, 0], units, limits, out)
             return out[:, None]
 
         return run
 
     def _prepare_sums(self, kernels):
         """Return the function from rows to integer sums of every unit."""
-        weights, code = self.weights, self.takes
-        n_row_planes, n_unit_planes = len(code.scales), weights.n_planes
-        n_units, n_bits, dtype = weights.n_units, weights.n_bits, self._sum_dtype
-        flat = weights.words.reshape(n_unit_planes * n_units, n_words(n_bits))
+        code, n_units, dtype = self.takes, self.weights.n_units, self._sum_dtype
+        flat = np.concatenate(list(code.lay_out(self.weights.words)))
         units = interleave(flat, lanes_for(len(flat)))
-
-        row_scales = np.array(code.scales, np.int64)
-        scales, offsets = weights.plane_scales, weights.unit_offsets
-        plane_sums = 2 * np.bitwise_count(weights.words).sum(-1, dtype=np.int64) - n_bits
-        # sum_i x_i w_i with x = c + sum_p s_p a_p and w = d + sum_k t_k b_k, in mismatch counts.
-        coefficients = -2 * (row_scales[:, None, None] * scales).reshape(-1, n_units)
-        ones_coefficients = 2 * row_scales[:, None] * offsets
-        base = n_bits * (
-            row_scales.sum() * scales.sum(0) - row_scales.sum() * offsets + code.offset * offsets
-        ) + code.offset * (scales * plane_sums).sum(0)
-        needs_ones = bool(offsets.any())
-        if not needs_ones:
-            ones_coefficients = np.empty((0, n_units), np.int64)
+        coefficients, ones_coefficients, base = self._terms()
 
         def sums(rows):
-            n_rows, _, width = rows.shape
-            planes = rows.reshape(n_rows * n_row_planes, width)
+            n_rows, n_planes, width = code.flat(rows).shape
+            planes = rows.reshape(n_rows * n_planes, width)
             counts = np.empty((n_rows, len(coefficients), n_units), np.int32)
             kernels.count_mismatches(planes, units, counts.reshape(len(planes), len(flat)))
             ones = np.empty((n_rows, len(ones_coefficients)), np.int32)
-            if needs_ones:
+            if len(ones_coefficients):
                 kernels.count_ones(planes, ones.reshape(len(planes)))
             out = np.empty((n_rows, n_units), dtype)
             kernels.combine_counts(counts, coefficients, ones, ones_coefficients, base, out)

@@ -113,20 +113,6 @@ def test_gather_windows(
 
 @pytest.mark.parametrize("n_images", [0, 1, pytest.param(3, id="compact")])
 @pytest.mark.parametrize("n_bits", [1, 64, 130])
-@pytest.mark.parametrize(("top", "left", "bottom", "right"), [(0, 0, 0, 0), (1, 2, 0, 3)])
-def test_pad_images(kernels, random_bits, guarded, frozen, n_images, n_bits, top, left, bottom,
-                    right):  # fmt: skip
-    images, border = random_bits(n_images, 4, 5, n_bits), random_bits(n_bits)
-    expected = np.empty((n_images, top + 4 + bottom, left + 5 + right, n_bits), np.bool_)
-    expected[:] = border
-    expected[:, top : top + 4, left : left + 5] = images
-    out = guarded((*expected.shape[:3], n_words(n_bits)), np.uint64)
-    kernels.pad_images(*frozen(pack_bits(images), pack_bits(border)), top, left, out)
-    np.testing.assert_array_equal(out, pack_bits(expected))
-
-
-@pytest.mark.parametrize("n_images", [0, 1, pytest.param(3, id="compact")])
-@pytest.mark.parametrize("n_bits", [1, 64, 130])
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 2), (3, 2), (1, 4), (5, 7)])
 def test_pool_images(kernels, rng, guarded, frozen, n_images, n_bits, height, width):
     images = rng.random((n_images, 5, 7, n_bits)) < 0.7
