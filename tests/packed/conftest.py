@@ -7,19 +7,27 @@ import pytest
 
 from skbnn.bits import backend, pack_bits
 from skbnn.packed import (
+    BinaryConv,
     BinaryLinear,
     BitCode,
+    BitImage,
     BitMatrix,
     BitPlanes,
     ClassScores,
+    ImageLayout,
+    ImageStandardize,
+    ImageThermometer,
+    MixedConv,
     MixedLinear,
     NearestCentroid,
     NearestCodeword,
     PackedModel,
+    RealConv,
     RealLinear,
     SignThreshold,
     Standardize,
     Thermometer,
+    Window,
     load,
 )
 
@@ -119,6 +127,44 @@ def build_centroids(rng):
     return (NearestCentroid(centroids, np.array([1, 2, 2, 1, 1], np.int32), 3),)
 
 
+def build_windows(rng):
+    """A signal's thermometer bits, two convolutions, one of two planes, scores."""
+    thresholds = np.sort(rng.normal(size=3)).astype(np.float32)
+    first = ImageThermometer(np.array([3], np.uint8), thresholds, ImageLayout((1, N_FEATURES, 1)))
+    window = Window(first.shape, (1, 3), 1, (1, 2))
+    matrix, limits = sign_matrix(rng, 9, 9), SignThreshold(rng.integers(-3, 4, 9).astype(np.int16))
+    minima = pack_bits(rng.random(9) < 0.5)
+    middle = BinaryConv(matrix, first.gives, limits, window, 0, minima)
+    window = Window(middle.gives.shape, (1, 1), 2, (1, 1))
+    scales = rng.integers(1, 5, (2, 5)).astype(np.int32)
+    matrix = BitMatrix(pack_bits(rng.random((2, 5, 9)) < 0.5), 9, scales)
+    limits = SignThreshold(rng.integers(-5, 6, 5).astype(np.int16))
+    end = BinaryConv(matrix, middle.gives, limits, window, 1, None)
+    return first, middle, end, last(rng, BitImage((1, 2, 5)), 3)
+
+
+def build_windows_real(rng):
+    """A standardised signal, a convolution of one-bit weights, one of real weights, scores."""
+    normal = rng.standard_normal
+    layout = ImageLayout((N_FEATURES, 1, 1))
+    first = ImageStandardize(
+        np.array([0], np.int32), normal(1, np.float32), np.ones(1, np.float32), layout
+    )
+    window = Window((7, 1, 1), (3, 1), 1, (2, 1))
+    middle = MixedConv(
+        sign_matrix(rng, 4, 3), normal(4, np.float32), normal(4, np.float32), window, True
+    )
+    window = Window((3, 1, 4), (3, 1), 2, (1, 1))
+    weights = normal((5, 12), np.float32)
+    later = RealConv(weights, normal(5, np.float32), normal(5, np.float32), window, False)
+    return (
+        first,
+        middle,
+        later,
+        RealLinear(normal((3, 10), np.float32), normal(3, np.float32), False, True),
+    )
+
+
 BUILDERS = {
     "mlp": (build_mlp, ["cat", "dog", "eel"], 0.01),
     "two-classes": (build_two_classes, [-1, 1], 0.125),
@@ -126,6 +172,8 @@ BUILDERS = {
     "real": (build_real, [0, 1, 9], 1.0),
     "codewords": (build_codewords, [0, 1, 2], None),
     "centroids": (build_centroids, [0, 1, 2], None),
+    "windows": (build_windows, [0, 1, 2], 1.0),
+    "windows-real": (build_windows_real, [0, 1, 2], 1.0),
 }
 
 

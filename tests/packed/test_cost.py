@@ -41,6 +41,21 @@ def test_costs_of_reals(make_model):
     )
 
 
+def test_costs_of_windows(make_model):
+    assert make_model("windows")[0].summary().layers == (
+        LayerCost("image-thermometer", "7 -> 21", 0, 1 + 3 * 4, 0, 0, 21, 7 * 8),
+        LayerCost("binary-conv", "21 -> 27", 1, 9 * 10 + 8, 4 * 9 * 10, 7 * 81, 0, 3 * 8),
+        LayerCost("binary-conv", "27 -> 10", 2, 10 * 12 + 10, 4 * 5 * 10, 2 * 2 * 45, 0, 2 * 8),
+        LayerCost("binary-linear", "10 -> 3", 1, 3 * 16, 4 * 3 * 11, 30, 0, 12),
+    )
+    assert make_model("windows-real")[0].summary().layers == (
+        LayerCost("image-standardize", "7 -> 7", 0, 12, 0, 0, 7, 28),
+        LayerCost("mixed-conv", "7 -> 12", 1, 4 * 16, 4 * 4 * 4, 0, 7 * 12, 48),
+        LayerCost("real-conv", "12 -> 10", 32, 5 * 14 * 4, 4 * 5 * 13, 0, 2 * 60, 40),
+        LayerCost("real-linear", "10 -> 3", 32, 132, 132, 0, 30, 12),
+    )
+
+
 def test_costs_of_codewords(make_model):
     bits = make_model("codewords")[0].summary().layers[1]
     assert bits == LayerCost("nearest-codeword", "12 -> 3", 1, 5 * (8 + 4), 240, 60, 0, 12)
