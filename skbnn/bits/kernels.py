@@ -4,6 +4,7 @@ Every kernel is compiled at its first call and cached, releases the GIL and neve
 callers share rows out over threads. Arrays must be C-contiguous and may be read-only.
 """
 
+from skbnn.bits._chain import run_chain
 from skbnn.bits._counting import combine_counts, count_columns, count_ones
 from skbnn.bits._encoding import encode_planes, encode_thresholds, threshold_sums
 from skbnn.bits._products import compare_mismatches, count_mismatches, nearest_units
@@ -17,5 +18,6 @@ __all__ = [
     "encode_planes",
     "encode_thresholds",
     "nearest_units",
+    "run_chain",
     "threshold_sums",
 ]

@@ -19,6 +19,7 @@ __all__ = [
     "encode_planes",
     "encode_thresholds",
     "nearest_units",
+    "run_chain",
     "threshold_sums",
 ]
 
@@ -228,3 +229,44 @@ def count_columns(rows, order, starts, out):
         out[k] = 0
         for block in _row_blocks(len(members), n_bits):
             out[k] += unpack_bits(rows[members[block]], n_bits).sum(0, dtype=np.int32)
+
+
+def run_chain(X, table, groups, starts, masks, shapes, words, limits, factors, bases, out):
+    """Encode rows, pass them through plain layers, and turn the last counts into scores.
+
+    Parameters
+    ----------
+    X : float64, float32, uint8 or bool ndarray of shape (n_rows, n_features)
+        Raw rows.
+    table, groups, starts, masks : ndarray
+        A :class:`~skbnn.bits.packing.ThresholdLayout`.
+    shapes : int64 ndarray of shape (n_layers, 3)
+        Shape ``(n_blocks, n_words, lanes)`` of the interleaved units of each layer.
+    words : uint64 ndarray
+        The units of all layers, one after the other.
+    limits : int64 ndarray
+        Limits of all layers but the last, as :func:`compare_mismatches` takes them.
+    factors, bases : int32 ndarray of shape (n_classes,)
+        Scores are ``bases + factors * mismatches``; they fit int32.
+    out : int32 ndarray of shape (n_rows, n_classes)
+        Scores; of no use where the status is not 0.
+
+    Returns
+    -------
+    status : int
+        That of :func:`encode_thresholds`.
+    """
+    rows = np.empty((len(X), shapes[0, 1]), np.uint64)
+    status = encode_thresholds(X, table, groups, starts, masks, rows)
+    if status:
+        return status
+    *hidden, last = np.split(words, np.cumsum(shapes.prod(1))[:-1])
+    for shape, units in zip(shapes, hidden, strict=False):
+        n_units = shape[0] * shape[2]
+        made = np.empty((len(X), shape[0] // 2), np.uint64)
+        compare_mismatches(rows, units.reshape(shape), limits[:n_units], made)
+        rows, limits = made, limits[n_units:]
+    count_mismatches(rows, last.reshape(shapes[-1]), out)
+    out *= factors
+    out += bases
+    return 0

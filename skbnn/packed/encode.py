@@ -12,7 +12,14 @@ from skbnn.bits import n_words, threshold_layout
 from skbnn.packed.operation import Operation, register
 from skbnn.packed.values import BitCode, Raw, Reals, require, require_array
 
-__all__ = ["BitPlanes", "Standardize", "Thermometer", "refuse_not_finite", "thresholds_of"]
+__all__ = [
+    "BitPlanes",
+    "Standardize",
+    "Thermometer",
+    "refuse",
+    "refuse_not_finite",
+    "thresholds_of",
+]
 
 _NOT_FINITE = {
     1: "Input X contains NaN.",
@@ -20,7 +27,7 @@ _NOT_FINITE = {
 }
 
 
-def _refuse(status):
+def refuse(status):
     """Raise scikit-learn's error for a kernel's status, unless it is 0."""
     if status:
         raise ValueError(_NOT_FINITE[status])
@@ -81,7 +88,7 @@ class Thermometer(Operation):
 
         def run(X):
             out = np.empty((len(X), width), np.uint64)
-            _refuse(kernels.encode_thresholds(X, *layout, out))
+            refuse(kernels.encode_thresholds(X, *layout, out))
             return out[:, None]
 
         return run
@@ -161,7 +168,7 @@ def refuse_not_finite(X):
         with np.errstate(over="ignore"):
             largest = np.float32(np.abs(X).max(initial=0.0))
         if not np.isfinite(largest):
-            _refuse(1 if np.isnan(largest) else 2)
+            refuse(1 if np.isnan(largest) else 2)
 
 
 @register("standardize")

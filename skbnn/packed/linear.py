@@ -69,9 +69,13 @@ class BinaryLinear(Operation):
         """The largest absolute sum of each unit, int64 of shape (n_units,)."""
         return self.takes.n_bits * self.takes.largest * self.weights.largest
 
+    @property
+    def is_plain(self):
+        """Whether rows and weights are plain +-1."""
+        return self.takes.is_sign and self.weights.is_sign
+
     def prepare(self, kernels, real=np.float64):  # noqa: D102
-        is_plain = self.takes.is_sign and self.weights.is_sign
-        if is_plain and isinstance(self.output, SignThreshold):
+        if self.is_plain and isinstance(self.output, SignThreshold):
             return self._prepare_fused(kernels)
         sums = self._prepare_sums(kernels)
         if isinstance(self.output, SignThreshold):
@@ -97,13 +101,31 @@ class BinaryLinear(Operation):
         # A threshold may lie one beyond the largest sum.
         return np.int32 if self.largest.max() < INT32_MAX else np.int64
 
-    def _prepare_fused(self, kernels):
-        """``n - 2 m >= t`` is ``m <= (n - t) // 2``, inside the product's own registers."""
+    def fused_layout(self):
+        """Return units and limits of a plain hidden layer, as ``compare_mismatches`` takes them.
+
+        ``n - 2 m >= t`` is ``m <= (n - t) // 2``, inside the product's own registers.
+        """
         n_bits, n_units = self.weights.n_bits, self.weights.n_units
         units = interleave(_padded(self.weights.words[0], 64), 32)
         limits = np.full(units.shape[0] * 32, -1, np.int64)
         limits[:n_units] = (n_bits - self.output.thresholds.astype(np.int64)) // 2
-        width = n_words(n_units)
+        return units, limits
+
+    def plain_layout(self):
+        """Return units of a plain output layer, and the factors and bases of its scores.
+
+        The score ``a (n - 2 m) + b`` is ``b + a n - 2 a m``; it fits int32, and so its parts may
+        wrap.
+        """
+        units = interleave(self.weights.words[0], lanes_for(self.weights.n_units))
+        multipliers = self.output.multipliers.astype(np.int64)
+        bases = self.output.offsets + multipliers * self.weights.n_bits
+        return units, ((-2 * multipliers).astype(np.int32), bases.astype(np.int32))
+
+    def _prepare_fused(self, kernels):
+        units, limits = self.fused_layout()
+        width = n_words(self.weights.n_units)
 
         def run(rows):
             out = np.empty((len(rows), width), np.uint64)
