@@ -10,7 +10,6 @@ from skbnn.bits import pack_bits
 from skbnn.nn.block import Block, Signal
 from skbnn.nn.named import named
 from skbnn.nn.normalizers import BatchNorm, make_normalizer
-from skbnn.nn.products import coded_product
 from skbnn.nn.quantizers import make_quantizer
 from skbnn.nn.randomness import Dropout
 from skbnn.packed.folding import fold
@@ -81,7 +80,7 @@ class _Coded(_Linear):
 
     def sums(self, x):
         """Return the sums of the units, exact integers times the codes' units."""
-        z = coded_product(self.dropout(x), self.weight_quantizer(self.weight))
+        z = self.weight_quantizer.product(self.dropout(x), self.weight)
         return z * self.dropout.gain
 
     def freeze(self, signal):  # noqa: D102

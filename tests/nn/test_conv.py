@@ -1,4 +1,4 @@
-"""Frozen ``block(x)`` equals ``block.pack()(x)`` for convolutions; what they compute in training."""
+"""Frozen ``block(x)`` equals ``block.pack()(x)`` for convolutions, and what they compute."""
 
 import math
 from dataclasses import replace
