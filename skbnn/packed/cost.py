@@ -9,6 +9,7 @@ from skbnn.packed.conv import BinaryConv, MixedConv, RealConv
 from skbnn.packed.encode import BitPlanes, Standardize, Thermometer
 from skbnn.packed.images import ImageStandardize, ImageThermometer
 from skbnn.packed.linear import BinaryLinear, MixedLinear, RealLinear
+from skbnn.packed.stream import EachPlace, Positions, Residual, StreamSign
 
 __all__ = ["LayerCost", "Summary", "cost"]
 
@@ -33,6 +34,8 @@ class LayerCost:
         Operations for one row: pairs of bits compared and counted, and float multiply-adds.
     activation_nbytes : int
         Bytes of one row of the result.
+    scratch_nbytes : int
+        Bytes for one row that it needs beside its input and its result.
     """
 
     name: str
@@ -43,6 +46,7 @@ class LayerCost:
     binary_ops: int
     float_ops: int
     activation_nbytes: int
+    scratch_nbytes: int = 0
 
 
 @singledispatch
@@ -141,6 +145,38 @@ def _real_conv(operation, weight_bits):
 
 
 @cost.register
+def _(operation: EachPlace):
+    fields, n_places = dict(cost(operation.operation)), math.prod(operation.places)
+    for name in ("binary_ops", "float_ops"):
+        fields[name] = n_places * fields.get(name, 0)
+    return fields
+
+
+@cost.register
+def _(operation: Positions):
+    return {"float32_nbytes": 4 * operation.table.size}
+
+
+@cost.register
+def _(operation: StreamSign):
+    return {"float32_nbytes": 4 * 2 * len(operation.thresholds)}
+
+
+@cost.register
+def _(operation: Residual):
+    parts = [cost(part) for part in operation.branch]
+    names = ("float32_nbytes", "binary_ops", "float_ops")
+    inner = [part.gives.nbytes for part in operation.branch]
+    # The stream waits while the branch goes on from one result to the next.
+    most = max(map(sum, zip([0, *inner[:-1]], inner, strict=True)))
+    return {
+        "weight_bits": max(part.get("weight_bits", 0) for part in parts),
+        "scratch_nbytes": max(0, most - operation.gives.nbytes),
+        **{name: sum(part.get(name, 0) for part in parts) for name in names},
+    }
+
+
+@cost.register
 def _(operation: NearestCodeword):
     bits = operation.codewords.n_units * operation.codewords.n_bits
     return {"weight_bits": 1, "float32_nbytes": 4 * bits, "binary_ops": bits}
@@ -176,7 +212,8 @@ class Summary:
     nbytes, float32_nbytes, binary_ops, float_ops : int
         Totals.
     activation_nbytes : int
-        Bytes of the two largest neighbouring rows: what must be in memory at once.
+        Bytes of the largest operation's input, result and scratch together, for one row: what
+        must be in memory at once.
     """
 
     layers: tuple[LayerCost, ...]
@@ -207,9 +244,12 @@ class Summary:
 
     @property
     def activation_nbytes(self):
-        """Bytes of the largest operation's input and result together, for one row."""
+        """Bytes of the largest operation's input, result and scratch together, for one row."""
         sizes = [self.input_nbytes, *(layer.activation_nbytes for layer in self.layers)]
-        return max(a + b for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        return max(
+            before + layer.activation_nbytes + layer.scratch_nbytes
+            for before, layer in zip(sizes, self.layers, strict=False)
+        )
 
     def to_dict(self):
         """Return everything as plain data, ready for JSON.

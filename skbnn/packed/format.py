@@ -29,7 +29,7 @@ from skbnn.bits import backend as kernels_of
 from skbnn.packed.images import ImageLayout
 from skbnn.packed.model import PackedModel
 from skbnn.packed.operation import OPERATIONS
-from skbnn.packed.values import BitCode, BitImage, BitMatrix, require
+from skbnn.packed.values import BitCode, BitImage, BitMatrix, IntStream, Reals, require
 from skbnn.packed.windows import Window
 
 __all__ = ["FORMAT_VERSION", "arrays_of", "from_bytes", "load", "save", "to_bytes"]
@@ -48,6 +48,8 @@ _VALUES = {
     "bit-matrix": BitMatrix,
     "bit-code": BitCode,
     "bit-image": BitImage,
+    "int-stream": IntStream,
+    "reals": Reals,
     "image-layout": ImageLayout,
     "window": Window,
 }
@@ -216,14 +218,17 @@ def _encode(part, prefix, arrays):
         plain = {f.name: _encode(getattr(part, f.name), f"{prefix}.{f.name}", arrays)
                  for f in fields(part) if f.init}  # fmt: skip
         return {"kind": kind, **plain}
-    return list(part) if isinstance(part, tuple) else part
+    if isinstance(part, tuple):
+        return [_encode(item, f"{prefix}.{i}", arrays) for i, item in enumerate(part)]
+    return part
 
 
 def _decode(item, arrays):
     """Return the operation or value of a JSON form, taking its arrays out of ``arrays``."""
     if isinstance(item, list):
-        require(all(type(i) is int for i in item), "a list holds something else than integers.")
-        return tuple(item)
+        known = all(type(i) in (int, dict) for i in item)
+        require(known, "a list holds something else than integers and operations.")
+        return tuple(_decode(i, arrays) for i in item)
     if not isinstance(item, dict):
         require(item is None or type(item) in (int, bool), f"a field holds {item!r}.")
         return item

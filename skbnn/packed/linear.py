@@ -14,7 +14,7 @@ import numpy as np
 
 from skbnn.bits import complement, interleave, lanes_for, n_words, unpack_bits
 from skbnn.packed.operation import Operation, register
-from skbnn.packed.outputs import ClassScores, SignThreshold
+from skbnn.packed.outputs import ClassScores, SignThreshold, Sums
 from skbnn.packed.values import (
     INT32_MAX,
     BitCode,
@@ -87,13 +87,13 @@ class BinaryLinear(BinaryProduct):
         One row of bits for each unit and plane.
     takes : BitCode or BitImage
         Meaning of the rows it reads.
-    output : SignThreshold or ClassScores
+    output : SignThreshold, ClassScores or Sums
         What becomes of the sums.
     """
 
     weights: BitMatrix
     takes: BitCode | BitImage
-    output: SignThreshold | ClassScores
+    output: SignThreshold | ClassScores | Sums
 
     def __post_init__(self):
         require(self.takes.n_bits == self.weights.n_bits, "Weights and rows differ in width.")
@@ -107,24 +107,8 @@ class BinaryLinear(BinaryProduct):
     def prepare(self, kernels, real=np.float64):  # noqa: D102
         if self.is_plain and isinstance(self.output, SignThreshold):
             return self._prepare_fused(kernels)
-        sums = self._prepare_sums(kernels)
-        if isinstance(self.output, SignThreshold):
-            thresholds = self.output.thresholds.astype(self._sum_dtype)
-
-            def run(rows):
-                total = sums(rows)
-                out = np.empty((len(rows), n_words(self.weights.n_units)), np.uint64)
-                kernels.threshold_sums(total, thresholds, out)
-                return out[:, None]
-
-        else:
-            multipliers, offsets = self.output.multipliers, self.output.offsets
-
-            def run(rows):
-                scores = sums(rows) * multipliers + offsets
-                return scores.astype(np.int32, copy=False)
-
-        return run
+        sums, finish = self._prepare_sums(kernels), self.output.prepare(kernels, self._sum_dtype)
+        return lambda rows: finish(sums(rows))
 
     def fused_layout(self):
         """Return units and limits of a plain hidden layer, as ``compare_mismatches`` takes them.

@@ -2,8 +2,11 @@
 
 Between two operations a block of rows is one array. What the array means is static and known
 when the model is built: :class:`Raw` rows, a :class:`BitCode` (packed bit planes), a
-:class:`BitImage` (the same, pixel by pixel), :class:`Reals` or :class:`Scores`. A model is well
-formed when each operation gives what the next one takes.
+:class:`BitImage` (the same, pixel by pixel), an :class:`IntStream`, :class:`Reals` or
+:class:`Scores`. A model is well formed when each operation gives what the next one takes.
+
+An operation on the rows of one place serves all places of an image, or all tokens of a sequence:
+``at_places`` says what the value of a place becomes, ``join`` and ``part`` what its arrays do.
 """
 
 import math
@@ -20,6 +23,7 @@ __all__ = [
     "BitImage",
     "BitMatrix",
     "Immutable",
+    "IntStream",
     "Raw",
     "Reals",
     "Scores",
@@ -149,6 +153,21 @@ class BitCode(_Code):
         """Return canonical rows of weights with their bits where those of :meth:`flat` are."""
         return words
 
+    def at_places(self, places):
+        """Return the value of an image with such a row at each of its places."""
+        return BitImage((*places, self.n_bits), self.scales, self.offset)
+
+    def part(self, images):
+        """Return images of words, (n, n_planes, lines, columns, n_words), as rows of places."""
+        rows = np.ascontiguousarray(images.transpose(0, 2, 3, 1, 4))
+        return rows.reshape(rows.shape[0] * rows.shape[1] * rows.shape[2], *rows.shape[3:])
+
+    def join(self, rows, places):
+        """Return rows of places as images, the inverse of :meth:`part`."""
+        n = len(rows) // math.prod(places)
+        images = rows.reshape(n, *places, *rows.shape[1:])
+        return np.ascontiguousarray(images.transpose(0, 3, 1, 2, 4))
+
 
 @dataclass(frozen=True)
 class BitImage(_Code):
@@ -221,6 +240,69 @@ class Reals:
     def nbytes(self):
         """Bytes of one row, as float32."""
         return 4 * self.width
+
+    def at_places(self, places):
+        """Return the value of rows that hold such a row for each of some places."""
+        return Reals(math.prod(places) * self.width)
+
+    def part(self, rows):
+        """Return rows as rows of places."""
+        n_places = rows.shape[1] // max(1, self.width)
+        return rows.reshape(len(rows) * n_places, self.width)
+
+    def join(self, rows, places):
+        """Return rows of places as rows, the inverse of :meth:`part`."""
+        n_places = math.prod(places)
+        return rows.reshape(len(rows) // n_places, n_places * self.width)
+
+
+@dataclass(frozen=True)
+class IntStream:
+    """Integers that later operations add to: int32 of shape (n, *shape).
+
+    Their real worth is a power of two that no operation needs to know.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Lines, columns and channels of an image, or channels alone for the rows of a place. A
+        sequence is an image of one line.
+    largest : int
+        No absolute value is larger; operations that add prove that the sum of theirs is not.
+    """
+
+    shape: tuple[int, ...]
+    largest: int
+
+    def __post_init__(self):
+        is_shape = len(self.shape) >= 1 and min(self.shape) >= 1
+        require(is_shape, f"A stream cannot have the shape {self.shape}.")
+        # A threshold may lie one beyond the largest value.
+        fits = 0 <= self.largest < INT32_MAX
+        require(fits, f"A stream of numbers up to {self.largest} does not fit int32.")
+
+    @property
+    def width(self):
+        """Elements in a row."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self):
+        """Bytes of one row."""
+        return 4 * self.width
+
+    def at_places(self, places):
+        """Return the value of images with such a row at each of their places."""
+        return IntStream((*places, *self.shape), self.largest)
+
+    def part(self, images):
+        """Return images as rows of places."""
+        rank = images.ndim - len(self.shape)
+        return images.reshape(math.prod(images.shape[:rank]), *self.shape)
+
+    def join(self, rows, places):
+        """Return rows of places as images, the inverse of :meth:`part`."""
+        return rows.reshape(len(rows) // math.prod(places), *places, *self.shape)
 
 
 @dataclass(frozen=True)
