@@ -151,14 +151,14 @@ def threshold_sums(sums, thresholds, out):
         out[block] = pack_bits(sums[block] >= thresholds)
 
 
-def encode_thresholds(X, table, groups, starts, masks, out):
+def encode_thresholds(X, table, firsts, starts, masks, out):
     """Encode features as thermometer bits, ``float32(x) >= threshold``.
 
     Parameters
     ----------
     X : float64, float32, uint8 or bool ndarray of shape (n_rows, n_features)
         Raw rows.
-    table, groups, starts, masks : ndarray
+    table, firsts, starts, masks : ndarray
         A :class:`~skbnn.bits.packing.ThresholdLayout`.
     out : uint64 ndarray of shape (n_rows, n_words(n_bits))
         Packed rows; of no use where the status is not 0.
@@ -169,7 +169,7 @@ def encode_thresholds(X, table, groups, starts, masks, out):
         0; or 1 if any feature, encoded or not, is NaN; else 2 if any is infinite as float32.
     """
     used = unpack_bits(masks[:, :1], WORD_BITS)
-    features = np.concatenate([np.arange(WORD_BITS) + WORD_BITS * g for g in groups] or [[]])
+    features = np.concatenate([np.arange(WORD_BITS) + first for first in firsts] or [[]])
     features = features.astype(np.intp)[used.ravel()]
     n_bits = len(features)
     places = np.concatenate(
@@ -231,14 +231,14 @@ def count_columns(rows, order, starts, out):
             out[k] += unpack_bits(rows[members[block]], n_bits).sum(0, dtype=np.int32)
 
 
-def run_chain(X, table, groups, starts, masks, shapes, words, limits, factors, bases, out):
+def run_chain(X, table, firsts, starts, masks, shapes, words, limits, factors, bases, out):
     """Encode rows, pass them through plain layers, and turn the last counts into scores.
 
     Parameters
     ----------
     X : float64, float32, uint8 or bool ndarray of shape (n_rows, n_features)
         Raw rows.
-    table, groups, starts, masks : ndarray
+    table, firsts, starts, masks : ndarray
         A :class:`~skbnn.bits.packing.ThresholdLayout`.
     shapes : int64 ndarray of shape (n_layers, 3)
         Shape ``(n_blocks, n_words, lanes)`` of the interleaved units of each layer.
@@ -257,7 +257,7 @@ def run_chain(X, table, groups, starts, masks, shapes, words, limits, factors, b
         That of :func:`encode_thresholds`.
     """
     rows = np.empty((len(X), shapes[0, 1]), np.uint64)
-    status = encode_thresholds(X, table, groups, starts, masks, rows)
+    status = encode_thresholds(X, table, firsts, starts, masks, rows)
     if status:
         return status
     *hidden, last = np.split(words, np.cumsum(shapes.prod(1))[:-1])
