@@ -8,6 +8,7 @@ from skbnn.bits._chain import run_chain
 from skbnn.bits._counting import combine_counts, count_columns, count_ones
 from skbnn.bits._encoding import encode_planes, encode_thresholds, threshold_sums
 from skbnn.bits._products import compare_mismatches, count_mismatches, nearest_units
+from skbnn.bits._signed import signed_sums
 
 __all__ = [
     "combine_counts",
@@ -19,5 +20,6 @@ __all__ = [
     "encode_thresholds",
     "nearest_units",
     "run_chain",
+    "signed_sums",
     "threshold_sums",
 ]

@@ -31,6 +31,7 @@ __all__ = [
     "sign_bits",
     "tail_mask",
     "threshold_layout",
+    "unit_masks",
     "unpack_bits",
 ]
 
@@ -217,6 +218,35 @@ def aligned_words(shape):
     room = np.empty(n_words + _LINE_WORDS, np.uint64)
     start = -(room.ctypes.data // room.itemsize) % _LINE_WORDS
     return room[start : start + n_words].reshape(shape)
+
+
+def unit_masks(words, n_bits):
+    """Lay out packed units so that the bits of 32 units for one input are one number.
+
+    Parameters
+    ----------
+    words : uint64 ndarray of shape (n_units, n_words(n_bits))
+        Canonical rows, one for each unit.
+    n_bits : int
+        Inputs of each unit.
+
+    Returns
+    -------
+    masks : uint32 ndarray of shape (n_blocks, n_bits)
+        Bit ``l`` of ``masks[j, i]`` is bit i of unit ``32 j + l``; the missing units of the last
+        block are 0.
+
+    Examples
+    --------
+    >>> unit_masks(pack_bits([[True, False, True], [False, False, True]]), 3)
+    array([[1, 0, 3]], dtype=uint32)
+    """
+    n_blocks = -(-len(words) // 32)
+    bits = np.zeros((n_blocks * 32, n_bits), np.bool_)
+    bits[: len(words)] = unpack_bits(words, n_bits)
+    columns = np.ascontiguousarray(bits.reshape(n_blocks, 32, n_bits).transpose(0, 2, 1))
+    masks = np.packbits(columns, axis=-1, bitorder="little").view("<u4")
+    return masks[..., 0].astype(np.uint32, copy=False)
 
 
 class ThresholdLayout(NamedTuple):

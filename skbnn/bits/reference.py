@@ -20,6 +20,7 @@ __all__ = [
     "encode_thresholds",
     "nearest_units",
     "run_chain",
+    "signed_sums",
     "threshold_sums",
 ]
 
@@ -149,6 +150,27 @@ def threshold_sums(sums, thresholds, out):
     """
     for block in _row_blocks(*sums.shape):
         out[block] = pack_bits(sums[block] >= thresholds)
+
+
+def signed_sums(rows, units, out):
+    """Add up the inputs of rows with the signs of units.
+
+    Parameters
+    ----------
+    rows : float64 or float32 ndarray of shape (n_rows, n_inputs)
+        Real rows.
+    units : uint32 ndarray of shape (n_blocks, n_inputs)
+        Masks of units, as :func:`~skbnn.bits.packing.unit_masks` lays them out.
+    out : ndarray of shape (n_rows, n_units), of the dtype of `rows`
+        ``sum_i w[m, i] * rows[n, i]`` with w +1 where unit m's bit is 1, else -1. In compiled
+        code a row's sums do not depend on the other rows, to the last digit.
+    """
+    places = np.arange(32, dtype=np.uint32)[:, None]
+    bits = (units[:, None] >> places) & np.uint32(1)
+    bits = bits.reshape(32 * len(units), units.shape[1])[: out.shape[1]]
+    weights = bits.astype(rows.dtype) * 2 - 1
+    for block in _row_blocks(*out.shape):
+        out[block] = rows[block] @ weights.T
 
 
 def encode_thresholds(X, table, firsts, starts, masks, out):
