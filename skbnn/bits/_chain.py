@@ -29,7 +29,7 @@ def run_chain(X, table, firsts, starts, masks, shapes, words, limits, factors, b
         for layer in range(n_last):
             n_blocks, width, lanes = shapes[layer]
             units = words[word : word + n_blocks * width * lanes]
-            made = np.empty((len(part), n_blocks // 2), np.uint64)
+            made = np.empty((len(part), (n_blocks + 1) // 2), np.uint64)
             compare_mismatches(
                 rows,
                 units.reshape(n_blocks, width, lanes),

@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 
 from skbnn.bits.packing import WORD_BITS
 
-__all__ = ["encode_planes", "encode_thresholds", "threshold_sums"]
+__all__ = ["encode_images", "encode_planes", "encode_thresholds", "threshold_sums"]
 
 _ROWS = 32
 _INFINITY = 0x7F800000
@@ -151,6 +151,34 @@ def encode_thresholds(X, table, firsts, starts, masks, out):
             return 1
         if magnitude == _INFINITY:
             status = 2
+    return status
+
+
+@njit(cache=True, nogil=True)
+def encode_images(X, thresholds, features, steps, out):
+    """Encode the pixels of images as thermometer bits, ``float32(x) >= threshold``."""
+    n_bits = len(thresholds)
+    largest = np.finfo(np.float32).max
+    values = np.empty(X.shape[1], np.float32)
+    status = 0
+    for n in range(len(X)):
+        is_finite = True
+        for f in range(X.shape[1]):
+            values[f] = X[n, f]
+            is_finite &= abs(values[f]) <= largest
+        if not is_finite:
+            if np.isnan(values).any():
+                return 1
+            status = 2
+        for y in range(out.shape[1]):
+            for x in range(out.shape[2]):
+                start = y * steps[0] + x * steps[1]
+                for word in range(out.shape[3]):
+                    bits = np.uint64(0)
+                    for bit in range(word * WORD_BITS, min((word + 1) * WORD_BITS, n_bits)):
+                        is_on = np.uint64(values[start + features[bit]] >= thresholds[bit])
+                        bits |= is_on << np.uint64(bit % WORD_BITS)
+                    out[n, y, x, word] = bits
     return status
 
 

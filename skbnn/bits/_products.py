@@ -3,7 +3,12 @@
 A tile takes a few rows and one block of interleaved units and keeps all their mismatch counts in
 registers: ``height x n_vectors`` accumulators of eight 64-bit lanes. For each word of the rows it
 loads the units' vectors once, spreads the word of each row over a vector, and adds
-``popcount(unit ^ row)``. It is written in LLVM's intermediate language, on vectors of eight
+``popcount(unit ^ row)``. Rows are places in an array of words: some *runs* of neighbouring words,
+a step apart, and a step from one row to the next. A row of a matrix is one run; a window of an
+image is one run for each line of pixels that it covers, and neighbouring windows overlap, so a
+convolution needs no copy of its windows.
+
+It is written in LLVM's intermediate language, on vectors of eight
 words, because automatic vectorisers miss it on most targets; where a processor lacks an
 instruction, LLVM finds others. What ends the tile decides which kernel it makes: counts are
 stored, or compared and packed, or only the nearest unit is kept.
@@ -21,7 +26,13 @@ from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-__all__ = ["compare_mismatches", "count_mismatches", "nearest_units"]
+__all__ = [
+    "compare_mismatches",
+    "compare_windows",
+    "count_mismatches",
+    "count_windows",
+    "nearest_units",
+]
 
 _LANES = 8
 _INT1, _INT8, _INT32, _INT64 = (ir.IntType(width) for width in (1, 8, 32, 64))
@@ -43,27 +54,41 @@ class _Tile:
     row : LLVM value
         The first of them.
     types_, values : sequence
-        Numba types and LLVM values of (n_vectors, rows, first, last, units, block).
+        Numba types and LLVM values of (n_vectors, rows, steps, first, last, units, block), steps
+        being (from row to row, number of runs, from run to run, words of a run).
     """
 
     def __init__(self, context, builder, height, row, types_, values):
         self.context, self.builder = context, builder
         self.height, self.n_vectors, self.row = height, types_[0].literal_value, row
         self.lanes = _INT64(self.n_vectors * _LANES)
-        self.column = builder.mul(values[5], self.lanes)
-        rows, self.width = self.row_start(types_[1], values[1], row)
-        units = self.element(types_[4], values[4], builder.mul(self.column, self.width))
-        self.counts = self._count(rows, units)
+        self.column = builder.mul(values[6], self.lanes)
+        self.row_step, n_runs, run_step, self.run_length = cgutils.unpack_tuple(builder, values[2])
+        rows = self.element(types_[1], values[1], builder.mul(row, self.row_step))
+        width = builder.mul(n_runs, self.run_length)
+        units = self.element(types_[5], values[5], builder.mul(self.column, width))
+        run_of_units = builder.mul(self.run_length, self.lanes)
+        zeros = [_VECTOR(None)] * (self.height * self.n_vectors)
+
+        def count_run(run, counts):
+            start = builder.gep(rows, [builder.mul(run, run_step)])
+            return self._count(start, builder.gep(units, [builder.mul(run, run_of_units)]), counts)
+
+        self.counts = self._loop(n_runs, zeros, count_run)
 
     def element(self, array_type, array, offset):
         """Return a pointer to an element of a contiguous array, counted flat."""
         array = self.context.make_array(array_type)(self.context, self.builder, array)
         return self.builder.gep(array.data, [offset])
 
+    def length(self, array_type, array):
+        """Return the length of an array's last axis."""
+        shape = self.context.make_array(array_type)(self.context, self.builder, array).shape
+        return cgutils.unpack_tuple(self.builder, shape)[-1]
+
     def row_start(self, array_type, array, row):
         """Return a pointer to the first element of a row of a matrix, and the row's length."""
-        shape = self.context.make_array(array_type)(self.context, self.builder, array).shape
-        _, length = cgutils.unpack_tuple(self.builder, shape)
+        length = self.length(array_type, array)
         return self.element(array_type, array, self.builder.mul(row, length)), length
 
     def cells(self):
@@ -87,43 +112,56 @@ class _Tile:
         one = self.builder.insert_element(_VECTOR(ir.Undefined), value, _INT32(0))
         return self.builder.shuffle_vector(one, _VECTOR(ir.Undefined), _HALVES(None))
 
-    def _count(self, rows, units):
-        """Emit the loop over words and return its accumulators, row by row."""
+    def _loop(self, stop, carried, body):
+        """Emit a loop from 0 to `stop` that carries vectors along, and return the last ones."""
+        builder = self.builder
+        before = builder.block
+        head, inside, after = (builder.append_basic_block() for _ in range(3))
+        builder.branch(head)
+
+        builder.position_at_end(head)
+        index = builder.phi(_INT64)
+        index.add_incoming(_INT64(0), before)
+        vectors = [builder.phi(_VECTOR) for _ in carried]
+        for vector, start in zip(vectors, carried, strict=True):
+            vector.add_incoming(start, before)
+        builder.cbranch(builder.icmp_signed("<", index, stop), inside, after)
+
+        builder.position_at_end(inside)
+        renewed = body(index, vectors)
+        for vector, new in zip(vectors, renewed, strict=True):
+            vector.add_incoming(new, builder.block)
+        index.add_incoming(builder.add(index, _INT64(1)), builder.block)
+        builder.branch(head)
+
+        builder.position_at_end(after)
+        return vectors
+
+    def _count(self, rows, units, counts):
+        """Emit the loop over the words of a run, and return the counts it leads to."""
         builder = self.builder
         popcount = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(_VECTOR, [_VECTOR]), "llvm.ctpop.v8i64"
         )
-        before = builder.block
-        head, body, after = (builder.append_basic_block(name) for name in ("head", "body", "after"))
-        builder.branch(head)
 
-        builder.position_at_end(head)
-        word = builder.phi(_INT64)
-        word.add_incoming(_INT64(0), before)
-        counts = [builder.phi(_VECTOR) for _ in range(self.height * self.n_vectors)]
-        for count in counts:
-            count.add_incoming(_VECTOR(None), before)
-        builder.cbranch(builder.icmp_signed("<", word, self.width), body, after)
+        def count_word(word, counts):
+            unit = builder.gep(units, [builder.mul(word, self.lanes)])
+            vectors = [self.load(unit, v * _LANES) for v in range(self.n_vectors)]
+            renewed = []
+            for row in range(self.height):
+                place = builder.add(builder.mul(_INT64(row), self.row_step), word)
+                spread = self.spread(builder.load(builder.gep(rows, [place])))
+                for vector in vectors:
+                    differing = builder.call(popcount, [builder.xor(vector, spread)])
+                    renewed.append(builder.add(counts[len(renewed)], differing))
+            return renewed
 
-        builder.position_at_end(body)
-        unit = builder.gep(units, [builder.mul(word, self.lanes)])
-        vectors = [self.load(unit, v * _LANES) for v in range(self.n_vectors)]
-        for row in range(self.height):
-            place = builder.add(builder.mul(_INT64(row), self.width), word)
-            spread = self.spread(builder.load(builder.gep(rows, [place])))
-            for count, vector in zip(counts[row * self.n_vectors :], vectors, strict=False):
-                differing = builder.call(popcount, [builder.xor(vector, spread)])
-                count.add_incoming(builder.add(count, differing), body)
-        word.add_incoming(builder.add(word, _INT64(1)), body)
-        builder.branch(head)
-
-        builder.position_at_end(after)
-        return counts
+        return self._loop(self.run_length, counts, count_word)
 
 
 def _tiles(context, builder, signature, values):
     """Emit the loops over rows, first by fours, then one by one, and yield the tile inside each."""
-    first, last = values[2:4]
+    first, last = values[3:5]
     n_rest = builder.and_(builder.sub(last, first), _INT64(3))
     fours = builder.sub(last, n_rest)
     for height, start, stop in ((4, first, fours), (1, fours, last)):
@@ -137,18 +175,22 @@ def _ascending(first):
     return _VECTOR(list(range(first, first + _LANES)))
 
 
-def _signature(n_vectors, rows, first, last, units, block, *rest):
-    """Return the signature of an intrinsic: contiguous arrays, and places as int64."""
+def _signature(n_vectors, rows, steps, first, last, units, block, *rest):
+    """Return the signature of an intrinsic: contiguous arrays, places and steps as int64."""
     for argument in (rows, units, *rest):
         if isinstance(argument, types.Array) and argument.layout != "C":
             raise TypingError("Kernels take C-contiguous arrays.")
     rest = (types.int64 if isinstance(argument, types.Integer) else argument for argument in rest)
-    return types.void(n_vectors, rows, types.int64, types.int64, units, types.int64, *rest)
+    places = (types.UniTuple(types.int64, 4), types.int64, types.int64)
+    return types.void(n_vectors, rows, *places, units, types.int64, *rest)
 
 
 @intrinsic(prefer_literal=True)
-def _store_counts(typing, n_vectors, rows, first, last, units, block, out):
-    """Write the counts of rows and one block of units, as far as `out` has columns."""
+def _store_counts(typing, n_vectors, rows, steps, first, last, units, block, out, out_step):
+    """Write the counts of rows and one block of units.
+
+    `out` holds the units of row 0, `out_step` is the step to those of the next row.
+    """
 
     def emit(context, builder, signature, values):
         mask_type = ir.VectorType(_INT1, _LANES)
@@ -159,14 +201,14 @@ def _store_counts(typing, n_vectors, rows, first, last, units, block, out):
             "llvm.masked.store.v8i32.p0",
         )
         for tile in _tiles(context, builder, signature, values):
-            start, length = tile.row_start(signature.args[6], values[6], tile.row)
-            start = builder.gep(start, [tile.column])
-            n_left = builder.sub(length, tile.column)
+            place = builder.add(builder.mul(tile.row, values[8]), tile.column)
+            start = tile.element(signature.args[7], values[7], place)
+            n_left = builder.sub(tile.length(signature.args[7], values[7]), tile.column)
             cells = [
                 (
                     unit,
                     builder.trunc(counts, _HALVES),
-                    tile.place(start, length, row, unit, _HALVES),
+                    tile.place(start, values[8], row, unit, _HALVES),
                 )
                 for row, unit, counts in tile.cells()
             ]
@@ -181,17 +223,17 @@ def _store_counts(typing, n_vectors, rows, first, last, units, block, out):
                         builder.call(store_some, [counts, place, _INT32(4), mask])
         return context.get_dummy_value()
 
-    return _signature(n_vectors, rows, first, last, units, block, out), emit
+    return _signature(n_vectors, rows, steps, first, last, units, block, out, out_step), emit
 
 
 @intrinsic(prefer_literal=True)
-def _store_bits(typing, n_vectors, rows, first, last, units, block, limits, out):
+def _store_bits(typing, n_vectors, rows, steps, first, last, units, block, limits, out):
     """Write whether counts are within their limits: 32 bits, half a word, for each row."""
 
     def emit(context, builder, signature, values):
         for tile in _tiles(context, builder, signature, values):
-            bounds = tile.element(signature.args[6], values[6], tile.column)
-            start, length = tile.row_start(signature.args[7], values[7], tile.row)
+            bounds = tile.element(signature.args[7], values[7], tile.column)
+            start, length = tile.row_start(signature.args[8], values[8], tile.row)
             halves = [_INT32(0)] * tile.height
             for row, unit, counts in tile.cells():
                 bits = builder.icmp_signed("<=", counts, tile.load(bounds, unit))
@@ -199,22 +241,22 @@ def _store_bits(typing, n_vectors, rows, first, last, units, block, limits, out)
                 halves[row] = builder.or_(halves[row], builder.shl(bits, _INT32(unit)))
             start = builder.bitcast(start, _INT32.as_pointer())
             for row, half in enumerate(halves):
-                place = builder.add(builder.mul(_INT64(2 * row), length), values[5])
+                place = builder.add(builder.mul(_INT64(2 * row), length), values[6])
                 builder.store(half, builder.gep(start, [place]))
         return context.get_dummy_value()
 
-    return _signature(n_vectors, rows, first, last, units, block, limits, out), emit
+    return _signature(n_vectors, rows, steps, first, last, units, block, limits, out), emit
 
 
 @intrinsic(prefer_literal=True)
-def _keep_nearest(typing, n_vectors, rows, first, last, units, block, n_units, best):
+def _keep_nearest(typing, n_vectors, rows, steps, first, last, units, block, n_units, best):
     """Lower the keys of `best`, lane by lane: the count in the upper half, the index below."""
 
     def emit(context, builder, signature, values):
         for tile in _tiles(context, builder, signature, values):
-            best_row = builder.sub(tile.row, values[2])
-            start, length = tile.row_start(signature.args[7], values[7], best_row)
-            column, limit = tile.spread(tile.column), tile.spread(values[6])
+            best_row = builder.sub(tile.row, values[3])
+            start, length = tile.row_start(signature.args[8], values[8], best_row)
+            column, limit = tile.spread(tile.column), tile.spread(values[7])
             for row, unit, counts in tile.cells():
                 place = tile.place(start, length, row, unit, _VECTOR)
                 index = builder.add(column, _ascending(unit))
@@ -226,33 +268,73 @@ def _keep_nearest(typing, n_vectors, rows, first, last, units, block, n_units, b
                 builder.store(key, place, align=8)
         return context.get_dummy_value()
 
-    return _signature(n_vectors, rows, first, last, units, block, n_units, best), emit
+    return _signature(n_vectors, rows, steps, first, last, units, block, n_units, best), emit
 
 
 @njit(cache=True, nogil=True)
 def count_mismatches(rows, units, out):
     """Count the bits in which rows and units differ."""
+    steps = (rows.shape[1], 1, 0, rows.shape[1])
     for first in range(0, len(rows), _FEW_ROWS):
         last = min(first + _FEW_ROWS, len(rows))
         for block in range(len(units)):
             if units.shape[2] == 32:
-                _store_counts(4, rows, first, last, units, block, out)
+                _store_counts(4, rows, steps, first, last, units, block, out[0], out.shape[1])
             else:
-                _store_counts(2, rows, first, last, units, block, out)
+                _store_counts(2, rows, steps, first, last, units, block, out[0], out.shape[1])
 
 
 @njit(cache=True, nogil=True)
 def compare_mismatches(rows, units, limits, out):
     """Compare the mismatches of rows and units with a limit: a whole layer, from bits to bits."""
+    steps = (rows.shape[1], 1, 0, rows.shape[1])
     for first in range(0, len(rows), _MANY_ROWS):
         last = min(first + _MANY_ROWS, len(rows))
+        if len(units) % 2:
+            out[first:last, -1] = 0
         for block in range(len(units)):
-            _store_bits(4, rows, first, last, units, block, limits, out)
+            _store_bits(4, rows, steps, first, last, units, block, limits, out)
+
+
+@njit(cache=True, nogil=True)
+def count_windows(images, height, width, stride, units, out):
+    """Count the bits in which windows of images and units differ."""
+    n_rows, n_columns, n_planes, n_units = out.shape[1:]
+    n_words = images.shape[4]
+    steps = (stride * n_words, height, images.shape[3] * n_words, width * n_words)
+    for n in range(len(images)):
+        for plane in range(n_planes):
+            for block in range(len(units)):
+                for y in range(n_rows):
+                    rows, first = images[n, plane, y * stride], out[n, y, 0, plane]
+                    step = n_planes * n_units
+                    if units.shape[2] == 32:
+                        _store_counts(4, rows, steps, 0, n_columns, units, block, first, step)
+                    else:
+                        _store_counts(2, rows, steps, 0, n_columns, units, block, first, step)
+
+
+@njit(cache=True, nogil=True)
+def compare_windows(images, height, width, stride, units, limits, rows, columns, out):
+    """Compare the mismatches of windows and units with limits: a whole convolution."""
+    n_words = images.shape[3]
+    steps = (stride * n_words, height, images.shape[2] * n_words, width * n_words)
+    for n in range(len(images)):
+        if len(units) % 2:
+            out[n, :, :, -1] = 0
+        for block in range(len(units)):
+            for i in range(len(rows) - 1):
+                for y in range(rows[i], rows[i + 1]):
+                    line, bits = images[n, y * stride], out[n, y]
+                    for j in range(len(columns) - 1):
+                        first, last, bounds = columns[j], columns[j + 1], limits[i, j]
+                        _store_bits(4, line, steps, first, last, units, block, bounds, bits)
 
 
 @njit(cache=True, nogil=True)
 def nearest_units(rows, units, n_units, index, distance):
     """Find the unit nearest to each row; the lowest of those equally near."""
+    steps = (rows.shape[1], 1, 0, rows.shape[1])
     lanes = units.shape[2]
     best = np.empty((_FEW_ROWS, lanes), np.int64)
     for first in range(0, len(rows), _FEW_ROWS):
@@ -260,9 +342,9 @@ def nearest_units(rows, units, n_units, index, distance):
         best[:] = np.iinfo(np.int64).max
         for block in range(len(units)):
             if lanes == 32:
-                _keep_nearest(4, rows, first, last, units, block, n_units, best)
+                _keep_nearest(4, rows, steps, first, last, units, block, n_units, best)
             else:
-                _keep_nearest(2, rows, first, last, units, block, n_units, best)
+                _keep_nearest(2, rows, steps, first, last, units, block, n_units, best)
         for n in range(first, last):
             key = best[n - first, 0]
             for lane in range(1, lanes):

@@ -6,19 +6,31 @@ callers share rows out over threads. Arrays must be C-contiguous and may be read
 
 from skbnn.bits._chain import run_chain
 from skbnn.bits._counting import combine_counts, count_columns, count_ones
-from skbnn.bits._encoding import encode_planes, encode_thresholds, threshold_sums
-from skbnn.bits._products import compare_mismatches, count_mismatches, nearest_units
+from skbnn.bits._encoding import encode_images, encode_planes, encode_thresholds, threshold_sums
+from skbnn.bits._images import gather_windows, pool_images
+from skbnn.bits._products import (
+    compare_mismatches,
+    compare_windows,
+    count_mismatches,
+    count_windows,
+    nearest_units,
+)
 from skbnn.bits._signed import signed_sums
 
 __all__ = [
     "combine_counts",
     "compare_mismatches",
+    "compare_windows",
     "count_columns",
     "count_mismatches",
     "count_ones",
+    "count_windows",
+    "encode_images",
     "encode_planes",
     "encode_thresholds",
+    "gather_windows",
     "nearest_units",
+    "pool_images",
     "run_chain",
     "signed_sums",
     "threshold_sums",

@@ -8,39 +8,34 @@ that memory stays bounded.
 
 import numpy as np
 
+from skbnn.bits._blocks import mismatches, row_blocks
+from skbnn.bits._image_reference import (
+    compare_windows,
+    count_windows,
+    encode_images,
+    gather_windows,
+    pool_images,
+)
 from skbnn.bits.packing import WORD_BITS, pack_bits, unpack_bits
 
 __all__ = [
     "combine_counts",
     "compare_mismatches",
+    "compare_windows",
     "count_columns",
     "count_mismatches",
     "count_ones",
+    "count_windows",
+    "encode_images",
     "encode_planes",
     "encode_thresholds",
+    "gather_windows",
     "nearest_units",
+    "pool_images",
     "run_chain",
     "signed_sums",
     "threshold_sums",
 ]
-
-_BLOCK_ELEMENTS = 1 << 18
-
-
-def _row_blocks(n_rows, row_elements):
-    """Yield slices of rows that hold a bounded number of elements."""
-    size = max(1, _BLOCK_ELEMENTS // max(1, row_elements))
-    for start in range(0, n_rows, size):
-        yield slice(start, min(start + size, n_rows))
-
-
-def _mismatches(rows, units, n_units):
-    """Return the mismatches of every row and unit, int32 of shape (n_rows, n_units)."""
-    counts = np.zeros((len(rows), n_units), np.int32)
-    for word in range(units.shape[1]):
-        lane = units[:, word].reshape(-1)[:n_units]
-        counts += np.bitwise_count(rows[:, word, None] ^ lane)
-    return counts
 
 
 def count_mismatches(rows, units, out):
@@ -56,8 +51,8 @@ def count_mismatches(rows, units, out):
         ``out[n, m] = popcount(rows[n] ^ unit[m])``, for the first units only where ``n_units``
         is less than ``n_blocks * lanes``.
     """
-    for block in _row_blocks(len(rows), out.shape[1]):
-        out[block] = _mismatches(rows[block], units, out.shape[1])
+    for block in row_blocks(len(rows), out.shape[1]):
+        out[block] = mismatches(rows[block], units, out.shape[1])
 
 
 def compare_mismatches(rows, units, limits, out):
@@ -68,14 +63,14 @@ def compare_mismatches(rows, units, limits, out):
     rows : uint64 ndarray of shape (n_rows, n_words)
         Packed rows.
     units : uint64 ndarray of shape (n_blocks, n_words, 32)
-        Interleaved units; the number of blocks is even.
+        Interleaved units.
     limits : int64 ndarray of shape (n_blocks * 32,)
         Limit of each unit; -1 for units that are padding, so that their bit is 0.
-    out : uint64 ndarray of shape (n_rows, n_blocks // 2)
+    out : uint64 ndarray of shape (n_rows, n_words(n_blocks * 32))
         Packed rows of the bits ``popcount(rows[n] ^ unit[m]) <= limits[m]``.
     """
-    for block in _row_blocks(len(rows), len(limits)):
-        out[block] = pack_bits(_mismatches(rows[block], units, len(limits)) <= limits)
+    for block in row_blocks(len(rows), len(limits)):
+        out[block] = pack_bits(mismatches(rows[block], units, len(limits)) <= limits)
 
 
 def count_ones(rows, out):
@@ -88,7 +83,7 @@ def count_ones(rows, out):
     out : int32 ndarray of shape (n_rows,)
         Number of ones.
     """
-    for block in _row_blocks(*rows.shape):
+    for block in row_blocks(*rows.shape):
         out[block] = np.bitwise_count(rows[block]).sum(1, dtype=np.int32)
 
 
@@ -106,8 +101,8 @@ def nearest_units(rows, units, n_units, index, distance):
     index, distance : int32 ndarray of shape (n_rows,)
         The nearest unit and the number of mismatches with it.
     """
-    for block in _row_blocks(len(rows), n_units):
-        counts = _mismatches(rows[block], units, n_units)
+    for block in row_blocks(len(rows), n_units):
+        counts = mismatches(rows[block], units, n_units)
         index[block] = counts.argmin(1)
         distance[block] = counts.min(1)
 
@@ -131,7 +126,7 @@ def combine_counts(counts, coefficients, ones, ones_coefficients, base, out):
         ``base[m] + sum_q coefficients[q, m] * counts[n, q, m]
         + sum_p ones_coefficients[p, m] * ones[n, p]``. The sums fit the dtype.
     """
-    for block in _row_blocks(len(counts), coefficients.size):
+    for block in row_blocks(len(counts), coefficients.size):
         products = (counts[block] * coefficients).sum(1)
         out[block] = base + products + ones[block] @ ones_coefficients
 
@@ -148,7 +143,7 @@ def threshold_sums(sums, thresholds, out):
     out : uint64 ndarray of shape (n_rows, n_words(n_units))
         Packed rows of the bits ``sums[n, m] >= thresholds[m]``.
     """
-    for block in _row_blocks(*sums.shape):
+    for block in row_blocks(*sums.shape):
         out[block] = pack_bits(sums[block] >= thresholds)
 
 
@@ -169,7 +164,7 @@ def signed_sums(rows, units, out):
     bits = (units[:, None] >> places) & np.uint32(1)
     bits = bits.reshape(32 * len(units), units.shape[1])[: out.shape[1]]
     weights = bits.astype(rows.dtype) * 2 - 1
-    for block in _row_blocks(*out.shape):
+    for block in row_blocks(*out.shape):
         out[block] = rows[block] @ weights.T
 
 
@@ -200,7 +195,7 @@ def encode_thresholds(X, table, firsts, starts, masks, out):
     limits = table[used].astype(np.float32)
 
     status = 0
-    for block in _row_blocks(len(X), X.shape[1] + n_bits):
+    for block in row_blocks(len(X), X.shape[1] + n_bits):
         with np.errstate(over="ignore", invalid="ignore"):
             values = X[block].astype(np.float32)
         if np.isnan(values).any():
@@ -226,7 +221,7 @@ def encode_planes(X, columns, out):
         Packed rows: plane ``k`` holds bit ``k`` of each value.
     """
     digits = np.arange(8, dtype=np.uint8)[:, None]
-    for block in _row_blocks(len(X), 8 * len(columns)):
+    for block in row_blocks(len(X), 8 * len(columns)):
         values = X[block][:, None, columns]
         out[block] = pack_bits((values >> digits) & 1)
 
@@ -249,7 +244,7 @@ def count_columns(rows, order, starts, out):
     for k, (start, stop) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
         members = order[start:stop]
         out[k] = 0
-        for block in _row_blocks(len(members), n_bits):
+        for block in row_blocks(len(members), n_bits):
             out[k] += unpack_bits(rows[members[block]], n_bits).sum(0, dtype=np.int32)
 
 
@@ -285,7 +280,7 @@ def run_chain(X, table, firsts, starts, masks, shapes, words, limits, factors, b
     *hidden, last = np.split(words, np.cumsum(shapes.prod(1))[:-1])
     for shape, units in zip(shapes, hidden, strict=False):
         n_units = shape[0] * shape[2]
-        made = np.empty((len(X), shape[0] // 2), np.uint64)
+        made = np.empty((len(X), (shape[0] + 1) // 2), np.uint64)
         compare_mismatches(rows, units.reshape(shape), limits[:n_units], made)
         rows, limits = made, limits[n_units:]
     count_mismatches(rows, last.reshape(shapes[-1]), out)

@@ -1,31 +1,52 @@
 """The packed program: what a binarized model is once training is over.
 
 Read in this order: :mod:`~skbnn.packed.values` (what flows), :mod:`~skbnn.packed.encode` (rows to
-bits), :mod:`~skbnn.packed.linear` (bits to sums), :mod:`~skbnn.packed.outputs` (sums to bits or
-scores), :mod:`~skbnn.packed.model` (the whole). Nothing here imports torch or scikit-learn.
+bits) and :mod:`~skbnn.packed.images` (the same for pixels), :mod:`~skbnn.packed.linear` (bits to
+sums) and :mod:`~skbnn.packed.conv` (the same for windows), :mod:`~skbnn.packed.outputs` (sums to
+bits or scores), :mod:`~skbnn.packed.stream` (residual branches), :mod:`~skbnn.packed.model` (the
+whole). Nothing here imports torch or scikit-learn.
 """
 
 from skbnn.packed.codewords import NearestCentroid, NearestCodeword
+from skbnn.packed.conv import BinaryConv, MixedConv, RealConv
 from skbnn.packed.encode import BitPlanes, Standardize, Thermometer
 from skbnn.packed.format import load
+from skbnn.packed.images import ImageLayout, ImageStandardize, ImageThermometer
 from skbnn.packed.linear import BinaryLinear, MixedLinear, RealLinear
 from skbnn.packed.model import PackedModel
-from skbnn.packed.outputs import ClassScores, SignThreshold
-from skbnn.packed.values import BitCode, BitMatrix
+from skbnn.packed.outputs import ClassScores, SignThreshold, Sums
+from skbnn.packed.stream import EachPlace, Positions, Residual, StreamSign
+from skbnn.packed.values import BitCode, BitImage, BitMatrix, IntStream, Reals
+from skbnn.packed.windows import Window
 
 __all__ = [
+    "BinaryConv",
     "BinaryLinear",
     "BitCode",
+    "BitImage",
     "BitMatrix",
     "BitPlanes",
     "ClassScores",
+    "EachPlace",
+    "ImageLayout",
+    "ImageStandardize",
+    "ImageThermometer",
+    "IntStream",
+    "MixedConv",
     "MixedLinear",
     "NearestCentroid",
     "NearestCodeword",
     "PackedModel",
+    "Positions",
+    "RealConv",
     "RealLinear",
+    "Reals",
+    "Residual",
     "SignThreshold",
     "Standardize",
+    "StreamSign",
+    "Sums",
     "Thermometer",
+    "Window",
     "load",
 ]

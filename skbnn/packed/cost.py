@@ -1,11 +1,15 @@
 """What each operation costs: bits, bytes and operations for one row."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from functools import singledispatch
 
 from skbnn.packed.codewords import NearestCentroid, NearestCodeword
+from skbnn.packed.conv import BinaryConv, MixedConv, RealConv
 from skbnn.packed.encode import BitPlanes, Standardize, Thermometer
+from skbnn.packed.images import ImageStandardize, ImageThermometer
 from skbnn.packed.linear import BinaryLinear, MixedLinear, RealLinear
+from skbnn.packed.stream import EachPlace, Positions, Residual, StreamSign
 
 __all__ = ["LayerCost", "Summary", "cost"]
 
@@ -30,6 +34,8 @@ class LayerCost:
         Operations for one row: pairs of bits compared and counted, and float multiply-adds.
     activation_nbytes : int
         Bytes of one row of the result.
+    scratch_nbytes : int
+        Bytes for one row that it needs beside its input and its result.
     """
 
     name: str
@@ -40,6 +46,7 @@ class LayerCost:
     binary_ops: int
     float_ops: int
     activation_nbytes: int
+    scratch_nbytes: int = 0
 
 
 @singledispatch
@@ -64,6 +71,16 @@ def _(operation: BitPlanes):
 @cost.register
 def _(operation: Standardize):
     return {"float_ops": len(operation.columns)}
+
+
+@cost.register
+def _(operation: ImageThermometer):
+    return {"float_ops": operation.gives.width}
+
+
+@cost.register
+def _(operation: ImageStandardize):
+    return {"float_ops": operation.gives.width}
 
 
 @cost.register
@@ -94,6 +111,68 @@ def _(operation: MixedLinear):
         "weight_bits": 1,
         "float32_nbytes": 4 * (weights + operation.n_units),
         "float_ops": weights,
+    }
+
+
+@cost.register
+def _(operation: BinaryConv):
+    n_units, n_bits = operation.weights.n_units, operation.weights.n_bits
+    planes = operation.weights.n_planes * len(operation.takes.scales)
+    return {
+        "weight_bits": operation.weights.n_planes,
+        "float32_nbytes": 4 * n_units * (n_bits + 1),
+        "binary_ops": math.prod(operation.window.places) * planes * n_units * n_bits,
+    }
+
+
+@cost.register
+def _(operation: RealConv):
+    return _real_conv(operation, 32)
+
+
+@cost.register
+def _(operation: MixedConv):
+    return _real_conv(operation, 1)
+
+
+def _real_conv(operation, weight_bits):
+    n_units, weights = len(operation.biases), len(operation.biases) * operation.window.n_taps
+    return {
+        "weight_bits": weight_bits,
+        "float32_nbytes": 4 * (weights + n_units),
+        "float_ops": math.prod(operation.window.places) * weights,
+    }
+
+
+@cost.register
+def _(operation: EachPlace):
+    fields, n_places = dict(cost(operation.operation)), math.prod(operation.places)
+    for name in ("binary_ops", "float_ops"):
+        fields[name] = n_places * fields.get(name, 0)
+    return fields
+
+
+@cost.register
+def _(operation: Positions):
+    return {"float32_nbytes": 4 * operation.table.size}
+
+
+@cost.register
+def _(operation: StreamSign):
+    return {"float32_nbytes": 4 * 2 * len(operation.thresholds)}
+
+
+@cost.register
+def _(operation: Residual):
+    parts = [cost(part) for part in operation.branch]
+    names = ("float32_nbytes", "binary_ops", "float_ops")
+    inner = [part.gives.nbytes for part in operation.branch]
+    # The stream waits while the branch goes on from one result to the next.
+    most = max(map(sum, zip([0, *inner[:-1]], inner, strict=True)))
+    return {
+        "weight_bits": max(part.get("weight_bits", 0) for part in parts),
+        "scratch_nbytes": max(0, most - operation.gives.nbytes),
+        **{name: sum(part.get(name, 0) for part in parts) for name in names},
     }
 
 
@@ -133,7 +212,8 @@ class Summary:
     nbytes, float32_nbytes, binary_ops, float_ops : int
         Totals.
     activation_nbytes : int
-        Bytes of the two largest neighbouring rows: what must be in memory at once.
+        Bytes of the largest operation's input, result and scratch together, for one row: what
+        must be in memory at once.
     """
 
     layers: tuple[LayerCost, ...]
@@ -164,9 +244,12 @@ class Summary:
 
     @property
     def activation_nbytes(self):
-        """Bytes of the largest operation's input and result together, for one row."""
+        """Bytes of the largest operation's input, result and scratch together, for one row."""
         sizes = [self.input_nbytes, *(layer.activation_nbytes for layer in self.layers)]
-        return max(a + b for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        return max(
+            before + layer.activation_nbytes + layer.scratch_nbytes
+            for before, layer in zip(sizes, self.layers, strict=False)
+        )
 
     def to_dict(self):
         """Return everything as plain data, ready for JSON.

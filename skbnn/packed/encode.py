@@ -18,6 +18,7 @@ __all__ = [
     "Thermometer",
     "refuse",
     "refuse_not_finite",
+    "require_columns",
     "thresholds_of",
 ]
 
@@ -114,7 +115,7 @@ class BitPlanes(Operation):
     n_features: int
 
     def __post_init__(self):
-        _require_columns(self.columns, self.n_features)
+        require_columns(self.columns, self.n_features)
         self.freeze_arrays()
 
     @property
@@ -138,7 +139,7 @@ class BitPlanes(Operation):
         return run
 
 
-def _require_columns(columns, n_features):
+def require_columns(columns, n_features):
     """Check the columns that an input operation reads."""
     require_array("columns", columns, [np.int32], (None,))
     require(n_features >= 1, "There must be at least one feature.")
@@ -192,7 +193,7 @@ class Standardize(Operation):
     n_features: int
 
     def __post_init__(self):
-        _require_columns(self.columns, self.n_features)
+        require_columns(self.columns, self.n_features)
         for name in ("means", "scales"):
             require_array(name, getattr(self, name), [np.float32], (len(self.columns),))
         self.freeze_arrays()

@@ -26,9 +26,11 @@ from pathlib import Path
 import numpy as np
 
 from skbnn.bits import backend as kernels_of
+from skbnn.packed.images import ImageLayout
 from skbnn.packed.model import PackedModel
 from skbnn.packed.operation import OPERATIONS
-from skbnn.packed.values import BitCode, BitMatrix, require
+from skbnn.packed.values import BitCode, BitImage, BitMatrix, IntStream, Reals, require
+from skbnn.packed.windows import Window
 
 __all__ = ["FORMAT_VERSION", "arrays_of", "from_bytes", "load", "save", "to_bytes"]
 
@@ -42,7 +44,15 @@ _DTYPES = {
     "F32": np.float32,
 }
 _CODES = {np.dtype(dtype): code for code, dtype in _DTYPES.items()}
-_VALUES = {"bit-matrix": BitMatrix, "bit-code": BitCode}
+_VALUES = {
+    "bit-matrix": BitMatrix,
+    "bit-code": BitCode,
+    "bit-image": BitImage,
+    "int-stream": IntStream,
+    "reals": Reals,
+    "image-layout": ImageLayout,
+    "window": Window,
+}
 _KINDS = {cls: kind for kind, cls in _VALUES.items()}
 _LABELS = tuple(
     "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split()
@@ -208,14 +218,17 @@ def _encode(part, prefix, arrays):
         plain = {f.name: _encode(getattr(part, f.name), f"{prefix}.{f.name}", arrays)
                  for f in fields(part) if f.init}  # fmt: skip
         return {"kind": kind, **plain}
-    return list(part) if isinstance(part, tuple) else part
+    if isinstance(part, tuple):
+        return [_encode(item, f"{prefix}.{i}", arrays) for i, item in enumerate(part)]
+    return part
 
 
 def _decode(item, arrays):
     """Return the operation or value of a JSON form, taking its arrays out of ``arrays``."""
     if isinstance(item, list):
-        require(all(type(i) is int for i in item), "a list holds something else than integers.")
-        return tuple(item)
+        known = all(type(i) in (int, dict) for i in item)
+        require(known, "a list holds something else than integers and operations.")
+        return tuple(_decode(i, arrays) for i in item)
     if not isinstance(item, dict):
         require(item is None or type(item) in (int, bool), f"a field holds {item!r}.")
         return item

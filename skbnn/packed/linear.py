@@ -14,10 +14,11 @@ import numpy as np
 
 from skbnn.bits import complement, interleave, lanes_for, n_words, unit_masks
 from skbnn.packed.operation import Operation, register
-from skbnn.packed.outputs import ClassScores, SignThreshold
+from skbnn.packed.outputs import ClassScores, SignThreshold, Sums
 from skbnn.packed.values import (
     INT32_MAX,
     BitCode,
+    BitImage,
     BitMatrix,
     Reals,
     Scores,
@@ -25,91 +26,99 @@ from skbnn.packed.values import (
     require_array,
 )
 
-__all__ = ["BinaryLinear", "MixedLinear", "RealLinear"]
+__all__ = ["BinaryLinear", "BinaryProduct", "MixedLinear", "RealLinear", "negate"]
 
 _LARGEST_SUM = 2**53
 
 
-@register("binary-linear")
-@dataclass(frozen=True, eq=False)
-class BinaryLinear(Operation):
-    """Coded rows times coded weights, then an output transform; integers throughout.
+class BinaryProduct(Operation):
+    """What coded products share: coded rows times coded weights, then an output transform.
 
     No sum can leave the range of whole numbers that float64 holds, so the frozen network computes
-    the same ones.
-
-    Parameters
-    ----------
-    weights : BitMatrix
-        One row of bits for each unit and plane.
-    takes : BitCode
-        Meaning of the rows it reads.
-    output : SignThreshold or ClassScores
-        What becomes of the sums.
+    the same ones. A subclass is a dataclass with the fields ``weights``, ``takes`` and ``output``.
     """
 
-    weights: BitMatrix
-    takes: BitCode
-    output: SignThreshold | ClassScores
-
     def __post_init__(self):
-        require(self.takes.n_bits == self.weights.n_bits, "Weights and rows differ in width.")
         require(self.output.n_units == self.weights.n_units, "Weights and output differ in units.")
-        reach = self.takes.n_bits * self.takes.largest * int(self.weights.largest.max())
+        reach = self.weights.n_bits * self.takes.largest * int(self.weights.largest.max())
         require(reach <= _LARGEST_SUM, "A sum can leave the whole numbers that float64 holds.")
         self.output.check(self.largest)
 
     @property
-    def gives(self):
-        """What the output transform makes."""
-        return self.output.gives
-
-    @property
     def largest(self):
         """The largest absolute sum of each unit, int64 of shape (n_units,)."""
-        return self.takes.n_bits * self.takes.largest * self.weights.largest
+        return self.weights.n_bits * self.takes.largest * self.weights.largest
 
     @property
     def is_plain(self):
         """Whether rows and weights are plain +-1."""
         return self.takes.is_sign and self.weights.is_sign
 
-    def prepare(self, kernels, real=np.float64):  # noqa: D102
-        if self.is_plain and isinstance(self.output, SignThreshold):
-            return self._prepare_fused(kernels)
-        sums = self._prepare_sums(kernels)
-        if isinstance(self.output, SignThreshold):
-            thresholds = self.output.thresholds.astype(self._sum_dtype)
-
-            def run(rows):
-                total = sums(rows)
-                out = np.empty((len(rows), n_words(self.weights.n_units)), np.uint64)
-                kernels.threshold_sums(total, thresholds, out)
-                return out[:, None]
-
-        else:
-            multipliers, offsets = self.output.multipliers, self.output.offsets
-
-            def run(rows):
-                scores = sums(rows) * multipliers + offsets
-                return scores.astype(np.int32, copy=False)
-
-        return run
-
     @property
     def _sum_dtype(self):
         # A threshold may lie one beyond the largest sum.
         return np.int32 if self.largest.max() < INT32_MAX else np.int64
+
+    def _terms(self):
+        """Return what a mismatch and a one of each unit are worth, and the constant part.
+
+        ``sum_i x_i w_i`` with ``x = c + sum_p s_p a_p`` and ``w = d + sum_k t_k b_k``, in counts.
+        """
+        weights, code, n_bits = self.weights, self.takes, self.weights.n_bits
+        row_scales = np.array(code.scales, np.int64)
+        scales, offsets = weights.plane_scales, weights.unit_offsets
+        plane_sums = 2 * np.bitwise_count(weights.words).sum(-1, dtype=np.int64) - n_bits
+        coefficients = -2 * (row_scales[:, None, None] * scales).reshape(-1, weights.n_units)
+        ones_coefficients = 2 * row_scales[:, None] * offsets
+        base = n_bits * (
+            row_scales.sum() * scales.sum(0) - row_scales.sum() * offsets + code.offset * offsets
+        ) + code.offset * (scales * plane_sums).sum(0)
+        return coefficients, ones_coefficients if offsets.any() else ones_coefficients[:0], base
+
+
+@register("binary-linear")
+@dataclass(frozen=True, eq=False)
+class BinaryLinear(BinaryProduct):
+    """Coded rows times coded weights, then an output transform; integers throughout.
+
+    Parameters
+    ----------
+    weights : BitMatrix
+        One row of bits for each unit and plane.
+    takes : BitCode or BitImage
+        Meaning of the rows it reads.
+    output : SignThreshold, ClassScores or Sums
+        What becomes of the sums.
+    """
+
+    weights: BitMatrix
+    takes: BitCode | BitImage
+    output: SignThreshold | ClassScores | Sums
+
+    def __post_init__(self):
+        require(self.takes.n_bits == self.weights.n_bits, "Weights and rows differ in width.")
+        super().__post_init__()
+
+    @property
+    def gives(self):
+        """What the output transform makes."""
+        return self.output.gives
+
+    def prepare(self, kernels, real=np.float64):  # noqa: D102
+        if self.is_plain and isinstance(self.output, SignThreshold):
+            return self._prepare_fused(kernels)
+        sums, finish = self._prepare_sums(kernels), self.output.prepare(kernels, self._sum_dtype)
+        return lambda rows: finish(sums(rows))
 
     def fused_layout(self):
         """Return units and limits of a plain hidden layer, as ``compare_mismatches`` takes them.
 
         ``n - 2 m >= t`` is ``m <= (n - t) // 2``, inside the product's own registers.
         """
-        n_bits, n_units = self.weights.n_bits, self.weights.n_units
-        units = interleave(_padded(self.weights.words[0], 64), 32)
-        limits = np.full(units.shape[0] * 32, -1, np.int64)
-        limits[:n_units] = (n_bits - self.output.thresholds.astype(np.int64)) // 2
+        n_units, code = self.weights.n_units, self.takes
+        units = interleave(code.lay_out(self.weights.words[0]), 32)
+        limits = np.full(len(units) * 32, -1, np.int64)
+        limits[:n_units] = (code.n_bits - self.output.thresholds.astype(np.int64)) // 2
         return units, limits
 
     def plain_layout(self):
@@ -118,62 +127,44 @@ class BinaryLinear(Operation):
         The score ``a (n - 2 m) + b`` is ``b + a n - 2 a m``; it fits int32, and so its parts may
         wrap.
         """
-        units = interleave(self.weights.words[0], lanes_for(self.weights.n_units))
+        units = interleave(
+            self.takes.lay_out(self.weights.words[0]), lanes_for(self.weights.n_units)
+        )
         multipliers = self.output.multipliers.astype(np.int64)
         bases = self.output.offsets + multipliers * self.weights.n_bits
         return units, ((-2 * multipliers).astype(np.int32), bases.astype(np.int32))
 
     def _prepare_fused(self, kernels):
         units, limits = self.fused_layout()
-        width = n_words(self.weights.n_units)
+        code, width = self.takes, n_words(self.weights.n_units)
 
         def run(rows):
             out = np.empty((len(rows), width), np.uint64)
-            kernels.compare_mismatches(rows[:, 0], units, limits, out)
+            kernels.compare_mismatches(code.flat(rows)[:, 0], units, limits, out)
             return out[:, None]
 
         return run
 
     def _prepare_sums(self, kernels):
         """Return the function from rows to integer sums of every unit."""
-        weights, code = self.weights, self.takes
-        n_row_planes, n_unit_planes = len(code.scales), weights.n_planes
-        n_units, n_bits, dtype = weights.n_units, weights.n_bits, self._sum_dtype
-        flat = weights.words.reshape(n_unit_planes * n_units, n_words(n_bits))
+        code, n_units, dtype = self.takes, self.weights.n_units, self._sum_dtype
+        flat = np.concatenate(list(code.lay_out(self.weights.words)))
         units = interleave(flat, lanes_for(len(flat)))
-
-        row_scales = np.array(code.scales, np.int64)
-        scales, offsets = weights.plane_scales, weights.unit_offsets
-        plane_sums = 2 * np.bitwise_count(weights.words).sum(-1, dtype=np.int64) - n_bits
-        # sum_i x_i w_i with x = c + sum_p s_p a_p and w = d + sum_k t_k b_k, in mismatch counts.
-        coefficients = -2 * (row_scales[:, None, None] * scales).reshape(-1, n_units)
-        ones_coefficients = 2 * row_scales[:, None] * offsets
-        base = n_bits * (
-            row_scales.sum() * scales.sum(0) - row_scales.sum() * offsets + code.offset * offsets
-        ) + code.offset * (scales * plane_sums).sum(0)
-        needs_ones = bool(offsets.any())
-        if not needs_ones:
-            ones_coefficients = np.empty((0, n_units), np.int64)
+        coefficients, ones_coefficients, base = self._terms()
 
         def sums(rows):
-            n_rows, _, width = rows.shape
-            planes = rows.reshape(n_rows * n_row_planes, width)
+            n_rows, n_planes, width = code.flat(rows).shape
+            planes = rows.reshape(n_rows * n_planes, width)
             counts = np.empty((n_rows, len(coefficients), n_units), np.int32)
             kernels.count_mismatches(planes, units, counts.reshape(len(planes), len(flat)))
             ones = np.empty((n_rows, len(ones_coefficients)), np.int32)
-            if needs_ones:
+            if len(ones_coefficients):
                 kernels.count_ones(planes, ones.reshape(len(planes)))
             out = np.empty((n_rows, n_units), dtype)
             kernels.combine_counts(counts, coefficients, ones, ones_coefficients, base, out)
             return out
 
         return sums
-
-
-def _padded(words, multiple):
-    """Return rows of words with rows of zeros added up to a multiple."""
-    missing = -len(words) % multiple
-    return np.concatenate([words, np.zeros((missing, words.shape[1]), np.uint64)])
 
 
 def negate(weights, where):

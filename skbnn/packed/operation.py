@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from skbnn.packed.values import BitCode, Immutable, Raw, Reals, Scores
+from skbnn.packed.values import BitCode, BitImage, Immutable, IntStream, Raw, Reals, Scores
 
 __all__ = ["OPERATIONS", "Operation", "register"]
 
@@ -39,14 +39,14 @@ class Operation(Immutable, ABC):
 
     Attributes
     ----------
-    takes : BitCode, Raw or Reals
+    takes : BitCode, BitImage, IntStream, Raw or Reals
         Meaning of the array before.
-    gives : BitCode, Reals or Scores
+    gives : BitCode, BitImage, IntStream, Reals or Scores
         Meaning of the array after.
     """
 
-    takes: BitCode | Raw | Reals
-    gives: BitCode | Reals | Scores
+    takes: BitCode | BitImage | IntStream | Raw | Reals
+    gives: BitCode | BitImage | IntStream | Reals | Scores
 
     @abstractmethod
     def prepare(self, kernels, real=np.float64):

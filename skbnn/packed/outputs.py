@@ -1,13 +1,26 @@
-"""Output transforms: what a product does with the integer sums of its units."""
+"""Output transforms: what a product does with the integer sums of its units.
+
+Each has ``n_units``, says what it ``gives``, can ``check`` itself against the largest sums, and
+prepares the function from sums to results.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from skbnn.bits import n_words
 from skbnn.packed.operation import register
-from skbnn.packed.values import INT32_MAX, BitCode, Immutable, Scores, require, require_array
+from skbnn.packed.values import (
+    INT32_MAX,
+    BitCode,
+    Immutable,
+    IntStream,
+    Scores,
+    require,
+    require_array,
+)
 
-__all__ = ["ClassScores", "SignThreshold"]
+__all__ = ["ClassScores", "SignThreshold", "Sums"]
 
 
 @register("sign-threshold")
@@ -54,6 +67,17 @@ class SignThreshold(Immutable):
             "A threshold lies outside the sums that its unit can reach.",
         )
 
+    def prepare(self, kernels, dtype):
+        """Return the function from sums of an integer dtype to packed bits."""
+        thresholds, width = self.thresholds.astype(dtype), n_words(self.n_units)
+
+        def run(sums):
+            out = np.empty((len(sums), width), np.uint64)
+            kernels.threshold_sums(sums, thresholds, out)
+            return out[:, None]
+
+        return run
+
 
 @register("class-scores")
 @dataclass(frozen=True, eq=False)
@@ -97,3 +121,48 @@ class ClassScores(Immutable):
         # Divided, not multiplied: the product might leave int64.
         fits = (room >= 0) & ((factors == 0) | (largest <= room // np.maximum(factors, 1)))
         require(bool(fits.all()), "A class score can leave the range of int32.")
+
+    def prepare(self, kernels, dtype):
+        """Return the function from sums to int32 scores."""
+
+        def run(sums):
+            return (sums * self.multipliers + self.offsets).astype(np.int32, copy=False)
+
+        return run
+
+
+@register("sums")
+@dataclass(frozen=True, eq=False)
+class Sums(Immutable):
+    """The sums themselves, for a stream.
+
+    Parameters
+    ----------
+    n_units : int
+        Number of units.
+    largest : int
+        No absolute sum is larger.
+    """
+
+    n_units: int
+    largest: int
+
+    @property
+    def gives(self):
+        """A stream of one place."""
+        return IntStream((self.n_units,), self.largest)
+
+    def check(self, largest):
+        """Check the bound against the largest absolute sum of each unit.
+
+        Raises
+        ------
+        ValueError
+            If a unit can reach a sum beyond it, or int32.
+        """
+        require(bool((largest <= self.largest).all()), "A sum can be larger than said.")
+        require(self.gives.largest < INT32_MAX, "A sum can leave the range of int32.")
+
+    def prepare(self, kernels, dtype):
+        """Return the function from sums to sums."""
+        return lambda sums: sums.astype(np.int32, copy=False)

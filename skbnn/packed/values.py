@@ -1,23 +1,29 @@
 """The values that flow through a packed program, and the matrices of bits it stores.
 
 Between two operations a block of rows is one array. What the array means is static and known
-when the model is built: :class:`Raw` rows, a :class:`BitCode` (packed bit planes),
-:class:`Reals` or :class:`Scores`. A model is well formed when each operation gives what the next
-one takes.
+when the model is built: :class:`Raw` rows, a :class:`BitCode` (packed bit planes), a
+:class:`BitImage` (the same, pixel by pixel), an :class:`IntStream`, :class:`Reals` or
+:class:`Scores`. A model is well formed when each operation gives what the next one takes.
+
+An operation on the rows of one place serves all places of an image, or all tokens of a sequence:
+``at_places`` says what the value of a place becomes, ``join`` and ``part`` what its arrays do.
 """
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
 
-from skbnn.bits import n_words, tail_mask
+from skbnn.bits import n_words, pack_bits, tail_mask, unpack_bits
 from skbnn.bits.packing import WORD_BITS
 
 __all__ = [
     "INT32_MAX",
     "BitCode",
+    "BitImage",
     "BitMatrix",
     "Immutable",
+    "IntStream",
     "Raw",
     "Reals",
     "Scores",
@@ -89,25 +95,8 @@ class Immutable:
         return type(self), tuple(getattr(self, field.name) for field in fields(self) if field.init)
 
 
-@dataclass(frozen=True)
-class BitCode:
-    """Packed rows: uint64 words of shape (n, n_planes, n_words(n_bits)).
-
-    Element i of a row is worth ``offset + sum_k scales[k] * b_ki``, each b in {-1, +1}.
-
-    Parameters
-    ----------
-    n_bits : int
-        Elements in a row.
-    scales : tuple of int
-        Worth of each plane; one plane worth 1 is the plain sign code.
-    offset : int
-        Worth of an element apart from its bits.
-    """
-
-    n_bits: int
-    scales: tuple[int, ...] = (1,)
-    offset: int = 0
+class _Code:
+    """What codes of rows and of images share; a subclass has ``n_bits``, ``scales``, ``offset``."""
 
     def __post_init__(self):
         _require_n_bits(self.n_bits)
@@ -130,10 +119,103 @@ class BitCode:
         """The largest absolute worth of an element."""
         return abs(self.offset) + sum(map(abs, self.scales))
 
+
+@dataclass(frozen=True)
+class BitCode(_Code):
+    """Packed rows: uint64 words of shape (n, n_planes, n_words(n_bits)).
+
+    Element i of a row is worth ``offset + sum_k scales[k] * b_ki``, each b in {-1, +1}.
+
+    Parameters
+    ----------
+    n_bits : int
+        Elements in a row.
+    scales : tuple of int
+        Worth of each plane; one plane worth 1 is the plain sign code.
+    offset : int
+        Worth of an element apart from its bits.
+    """
+
+    n_bits: int
+    scales: tuple[int, ...] = (1,)
+    offset: int = 0
+
     @property
     def nbytes(self):
         """Bytes of one row."""
         return 8 * len(self.scales) * n_words(self.n_bits)
+
+    def flat(self, rows):
+        """Return rows of words as dense products read them: of shape (n, n_planes, n_words)."""
+        return rows
+
+    def lay_out(self, words):
+        """Return canonical rows of weights with their bits where those of :meth:`flat` are."""
+        return words
+
+    def at_places(self, places):
+        """Return the value of an image with such a row at each of its places."""
+        return BitImage((*places, self.n_bits), self.scales, self.offset)
+
+    def part(self, images):
+        """Return images of words, (n, n_planes, lines, columns, n_words), as rows of places."""
+        rows = np.ascontiguousarray(images.transpose(0, 2, 3, 1, 4))
+        return rows.reshape(rows.shape[0] * rows.shape[1] * rows.shape[2], *rows.shape[3:])
+
+    def join(self, rows, places):
+        """Return rows of places as images, the inverse of :meth:`part`."""
+        n = len(rows) // math.prod(places)
+        images = rows.reshape(n, *places, *rows.shape[1:])
+        return np.ascontiguousarray(images.transpose(0, 3, 1, 2, 4))
+
+
+@dataclass(frozen=True)
+class BitImage(_Code):
+    """Packed images: uint64 words of shape (n, n_planes, height, width, n_words(channels)).
+
+    Elements are worth as much as those of a :class:`BitCode`. As a row they are ordered line by
+    line, pixel by pixel, channel by channel.
+
+    Parameters
+    ----------
+    shape : tuple of three ints
+        Height, width and channels.
+    scales : tuple of int
+        Worth of each plane; one plane worth 1 is the plain sign code.
+    offset : int
+        Worth of an element apart from its bits.
+    """
+
+    shape: tuple[int, ...]
+    scales: tuple[int, ...] = (1,)
+    offset: int = 0
+
+    def __post_init__(self):
+        is_image = len(self.shape) == 3 and min(self.shape[:2]) >= 1 and self.shape[2] >= 0
+        require(is_image, f"{self.shape} is no height, width and channels of an image.")
+        super().__post_init__()
+
+    @property
+    def n_bits(self):
+        """Elements in a row."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self):
+        """Bytes of one row."""
+        height, width, channels = self.shape
+        return 8 * len(self.scales) * height * width * n_words(channels)
+
+    def flat(self, rows):
+        """Return images as dense products read them: of shape (n, n_planes, n_words)."""
+        return rows.reshape(len(rows), len(self.scales), self.nbytes // 8 // len(self.scales))
+
+    def lay_out(self, words):
+        """Return canonical rows of weights with their bits where those of :meth:`flat` are."""
+        height, width, channels = self.shape
+        pixels = (*words.shape[:-1], height * width, channels)
+        laid_out = pack_bits(unpack_bits(words, self.n_bits).reshape(pixels))
+        return laid_out.reshape(*words.shape[:-1], height * width * n_words(channels))
 
 
 @dataclass(frozen=True)
@@ -158,6 +240,69 @@ class Reals:
     def nbytes(self):
         """Bytes of one row, as float32."""
         return 4 * self.width
+
+    def at_places(self, places):
+        """Return the value of rows that hold such a row for each of some places."""
+        return Reals(math.prod(places) * self.width)
+
+    def part(self, rows):
+        """Return rows as rows of places."""
+        n_places = rows.shape[1] // max(1, self.width)
+        return rows.reshape(len(rows) * n_places, self.width)
+
+    def join(self, rows, places):
+        """Return rows of places as rows, the inverse of :meth:`part`."""
+        n_places = math.prod(places)
+        return rows.reshape(len(rows) // n_places, n_places * self.width)
+
+
+@dataclass(frozen=True)
+class IntStream:
+    """Integers that later operations add to: int32 of shape (n, *shape).
+
+    Their real worth is a power of two that no operation needs to know.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Lines, columns and channels of an image, or channels alone for the rows of a place. A
+        sequence is an image of one line.
+    largest : int
+        No absolute value is larger; operations that add prove that the sum of theirs is not.
+    """
+
+    shape: tuple[int, ...]
+    largest: int
+
+    def __post_init__(self):
+        is_shape = len(self.shape) >= 1 and min(self.shape) >= 1
+        require(is_shape, f"A stream cannot have the shape {self.shape}.")
+        # A threshold may lie one beyond the largest value.
+        fits = 0 <= self.largest < INT32_MAX
+        require(fits, f"A stream of numbers up to {self.largest} does not fit int32.")
+
+    @property
+    def width(self):
+        """Elements in a row."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self):
+        """Bytes of one row."""
+        return 4 * self.width
+
+    def at_places(self, places):
+        """Return the value of images with such a row at each of their places."""
+        return IntStream((*places, *self.shape), self.largest)
+
+    def part(self, images):
+        """Return images as rows of places."""
+        rank = images.ndim - len(self.shape)
+        return images.reshape(math.prod(images.shape[:rank]), *self.shape)
+
+    def join(self, rows, places):
+        """Return rows of places as images, the inverse of :meth:`part`."""
+        return rows.reshape(len(rows) // math.prod(places), *places, *self.shape)
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,33 @@ import pytest
 
 from skbnn.bits import backend, pack_bits
 from skbnn.packed import (
+    BinaryConv,
     BinaryLinear,
     BitCode,
+    BitImage,
     BitMatrix,
     BitPlanes,
     ClassScores,
+    EachPlace,
+    ImageLayout,
+    ImageStandardize,
+    ImageThermometer,
+    MixedConv,
     MixedLinear,
     NearestCentroid,
     NearestCodeword,
     PackedModel,
+    Positions,
+    RealConv,
     RealLinear,
+    Reals,
+    Residual,
     SignThreshold,
     Standardize,
+    StreamSign,
+    Sums,
     Thermometer,
+    Window,
     load,
 )
 
@@ -119,6 +133,89 @@ def build_centroids(rng):
     return (NearestCentroid(centroids, np.array([1, 2, 2, 1, 1], np.int32), 3),)
 
 
+def build_windows(rng):
+    """A signal's thermometer bits, two convolutions, one of two planes, scores."""
+    thresholds = np.sort(rng.normal(size=3)).astype(np.float32)
+    first = ImageThermometer(np.array([3], np.uint8), thresholds, ImageLayout((1, N_FEATURES, 1)))
+    window = Window(first.shape, (1, 3), 1, (1, 2))
+    matrix, limits = sign_matrix(rng, 9, 9), SignThreshold(rng.integers(-3, 4, 9).astype(np.int16))
+    minima = pack_bits(rng.random(9) < 0.5)
+    middle = BinaryConv(matrix, first.gives, limits, window, 0, minima)
+    window = Window(middle.gives.shape, (1, 1), 2, (1, 1))
+    scales = rng.integers(1, 5, (2, 5)).astype(np.int32)
+    matrix = BitMatrix(pack_bits(rng.random((2, 5, 9)) < 0.5), 9, scales)
+    limits = SignThreshold(rng.integers(-5, 6, 5).astype(np.int16))
+    end = BinaryConv(matrix, middle.gives, limits, window, 1, None)
+    return first, middle, end, last(rng, BitImage((1, 2, 5)), 3)
+
+
+def build_windows_real(rng):
+    """A standardised signal, a convolution of one-bit weights, one of real weights, scores."""
+    normal = rng.standard_normal
+    layout = ImageLayout((N_FEATURES, 1, 1))
+    first = ImageStandardize(
+        np.array([0], np.int32), normal(1, np.float32), np.ones(1, np.float32), layout
+    )
+    window = Window((7, 1, 1), (3, 1), 1, (2, 1))
+    middle = MixedConv(
+        sign_matrix(rng, 4, 3), normal(4, np.float32), normal(4, np.float32), window, True
+    )
+    window = Window((3, 1, 4), (3, 1), 2, (1, 1))
+    weights = normal((5, 12), np.float32)
+    later = RealConv(weights, normal(5, np.float32), normal(5, np.float32), window, False)
+    return (
+        first,
+        middle,
+        later,
+        RealLinear(normal((3, 10), np.float32), normal(3, np.float32), False, True),
+    )
+
+
+def signs_of(rng, stream):
+    """The bits of a stream, some of them flipped."""
+    channels = stream.shape[-1]
+    thresholds = rng.integers(-2, 3, channels).astype(np.int16)
+    return StreamSign(stream, thresholds, pack_bits(rng.random(channels) < 0.5))
+
+
+def build_stream(rng):
+    """Seven places with a stream of nine integers each, one branch around two layers, scores."""
+    thresholds = np.sort(rng.normal(size=3)).astype(np.float32)
+    first = ImageThermometer(np.array([3], np.uint8), thresholds, ImageLayout((1, N_FEATURES, 1)))
+    places = first.gives.shape[:2]
+
+    def sums(n_bits):
+        return BinaryLinear(sign_matrix(rng, 9, n_bits), BitCode(n_bits), Sums(9, n_bits))
+
+    into = EachPlace(sums(3), places)
+    table = rng.integers(-3, 4, (*places, 9)).astype(np.int16)
+    start = Positions(into.gives, 1, table)
+    signs = signs_of(rng, start.gives)
+    branch = signs, EachPlace(hidden(rng, BitCode(9), 5), places), EachPlace(sums(5), places)
+    middle = Residual(branch, start.gives, 2)
+    end = signs_of(rng, middle.gives)
+    return first, into, start, middle, end, last(rng, end.gives, 3)
+
+
+def build_stream_real(rng):
+    """The same with real numbers."""
+    normal = rng.standard_normal
+    layout = ImageLayout((1, N_FEATURES, 1))
+    first = ImageStandardize(
+        np.array([0], np.int32), normal(1, np.float32), np.ones(1, np.float32), layout
+    )
+
+    def dense(n_in, n_units, rectify=False):
+        return RealLinear(normal((n_units, n_in), np.float32), normal(n_units, np.float32),
+                          rectify, False)  # fmt: skip
+
+    into = EachPlace(dense(1, 4), (1, N_FEATURES))
+    branch = EachPlace(dense(4, 6, True), (1, N_FEATURES)), EachPlace(dense(6, 4), (1, N_FEATURES))
+    middle = Residual(branch, Reals(28), 0)
+    weights, biases = normal((3, 28), np.float32), normal(3, np.float32)
+    return first, into, middle, RealLinear(weights, biases, False, True)
+
+
 BUILDERS = {
     "mlp": (build_mlp, ["cat", "dog", "eel"], 0.01),
     "two-classes": (build_two_classes, [-1, 1], 0.125),
@@ -126,6 +223,10 @@ BUILDERS = {
     "real": (build_real, [0, 1, 9], 1.0),
     "codewords": (build_codewords, [0, 1, 2], None),
     "centroids": (build_centroids, [0, 1, 2], None),
+    "windows": (build_windows, [0, 1, 2], 1.0),
+    "windows-real": (build_windows_real, [0, 1, 2], 1.0),
+    "stream": (build_stream, [0, 1, 2], 1.0),
+    "stream-real": (build_stream_real, [0, 1, 2], 1.0),
 }
 
 

@@ -41,6 +41,36 @@ def test_costs_of_reals(make_model):
     )
 
 
+def test_costs_of_windows(make_model):
+    assert make_model("windows")[0].summary().layers == (
+        LayerCost("image-thermometer", "7 -> 21", 0, 1 + 3 * 4, 0, 0, 21, 7 * 8),
+        LayerCost("binary-conv", "21 -> 27", 1, 9 * 10 + 8, 4 * 9 * 10, 7 * 81, 0, 3 * 8),
+        LayerCost("binary-conv", "27 -> 10", 2, 10 * 12 + 10, 4 * 5 * 10, 2 * 2 * 45, 0, 2 * 8),
+        LayerCost("binary-linear", "10 -> 3", 1, 3 * 16, 4 * 3 * 11, 30, 0, 12),
+    )
+    assert make_model("windows-real")[0].summary().layers == (
+        LayerCost("image-standardize", "7 -> 7", 0, 12, 0, 0, 7, 28),
+        LayerCost("mixed-conv", "7 -> 12", 1, 4 * 16, 4 * 4 * 4, 0, 7 * 12, 48),
+        LayerCost("real-conv", "12 -> 10", 32, 5 * 14 * 4, 4 * 5 * 13, 0, 2 * 60, 40),
+        LayerCost("real-linear", "10 -> 3", 32, 132, 132, 0, 30, 12),
+    )
+
+
+def test_costs_of_streams(make_model):
+    # Seven places; a stream of nine integers; a branch through five hidden units.
+    assert make_model("stream")[0].summary().layers == (
+        LayerCost("image-thermometer", "7 -> 21", 0, 1 + 3 * 4, 0, 0, 21, 7 * 8),
+        LayerCost("each-place", "21 -> 63", 1, 9 * 8, 4 * 9 * 4, 7 * 9 * 3, 0, 4 * 63),
+        LayerCost("positions", "63 -> 63", 0, 2 * 63, 4 * 63, 0, 0, 4 * 63),
+        LayerCost(
+            "residual", "63 -> 63", 1, 9 * 2 + 8 + 5 * 10 + 9 * 8,
+            4 * (18 + 5 * 10 + 9 * 6), 7 * (5 * 9 + 9 * 5), 0, 4 * 63, 7 * 8,
+        ),
+        LayerCost("stream-sign", "63 -> 63", 0, 9 * 2 + 8, 4 * 18, 0, 0, 7 * 8),
+        LayerCost("binary-linear", "63 -> 3", 1, 3 * (8 + 8), 4 * 3 * 64, 3 * 63, 0, 12),
+    )  # fmt: skip
+
+
 def test_costs_of_codewords(make_model):
     bits = make_model("codewords")[0].summary().layers[1]
     assert bits == LayerCost("nearest-codeword", "12 -> 3", 1, 5 * (8 + 4), 240, 60, 0, 12)
@@ -57,7 +87,8 @@ def test_totals_are_sums_over_layers(make_model, kind):
     arrays = [a for operation in model.operations for a in arrays_of(operation).values()]
     assert model.nbytes == summary.nbytes == sum(a.nbytes for a in arrays)
     rows = [4 * model.n_features] + [layer.activation_nbytes for layer in summary.layers]
-    assert summary.activation_nbytes == max(np.add(rows[:-1], rows[1:]))
+    scratch = [layer.scratch_nbytes for layer in summary.layers]
+    assert summary.activation_nbytes == max(np.add(rows[:-1], rows[1:]) + scratch)
 
 
 def test_plain_data_survives_json(make_model, kind):

@@ -144,6 +144,17 @@ def put(place, value):
         ("real", "0.scales", 0, np.inf, "not finite"),
         ("real", "1.biases", 0, np.nan, "not finite"),
         ("real", "2.weights", (0, 0), -np.inf, "not finite"),
+        ("windows", "0.thresholds", 0, 3e38, "rise"),
+        ("windows", "0.counts", 0, 2, "thresholds has shape"),
+        ("windows", "1.output.thresholds", 0, 11, "reach"),
+        ("windows", "1.weights.words", (0, 0, 0), 1 << 9, "Padding"),
+        ("windows-real", "0.scales", 0, np.nan, "not finite"),
+        ("windows-real", "0.channels", 0, 1, "rise"),
+        ("windows-real", "2.scales", 0, np.inf, "not finite"),
+        ("stream", "3.branch.0.thresholds", 0, 11, "reach"),
+        ("stream", "3.branch.0.flips", 0, 1 << 9, "Padding bits of flips"),
+        ("stream", "2.table", (0, 0, 0), 2**15 - 1, "takes"),
+        ("stream-real", "2.branch.1.operation.biases", 0, np.nan, "not finite"),
         ("codewords", "1.owners", 0, 3, "does not exist"),
         ("codewords", "1.owners", 0, -1, "does not exist"),
         ("centroids", "0.centroids", (0, 0), np.nan, "not finite"),
@@ -306,7 +317,9 @@ NASTY = [None, True, -1, 0, 1, 2, 7, 64, 2**31, 2**70, 0.5, 1e308, "x", "bit-cod
 NASTY += ["thermometer", [], {}, [1], [[1]], {"array": "0.counts"}]
 
 
-@pytest.mark.parametrize("kind", ["planes", "real", "codewords"])
+@pytest.mark.parametrize(
+    "kind", ["planes", "real", "codewords", "windows", "windows-real", "stream", "stream-real"]
+)
 def test_no_replaced_value_ends_in_another_error(make_model, kind, load_bytes):
     """Whatever one place holds, a file is refused, or is a model whose scores can be computed."""
     model, _ = make_model(kind)

@@ -20,6 +20,9 @@ def arrays_in(model):
         yield from arrays_of(operation).values()
 
 
+REAL = ("real", "centroids", "windows-real", "stream-real")
+
+
 def with_classes(model, classes):
     """The same program with other labels."""
     return PackedModel(model.operations, classes, model.probability_scale, model.backend)
@@ -31,7 +34,7 @@ def test_scores_equal_the_operations_run_one_by_one(make_model, kind, kernels, b
     for operation in model.operations:
         rows = operation.prepare(kernels)(rows)
     scores = model.scores(X)
-    assert scores.dtype == (np.float32 if kind in ("real", "centroids") else np.int32)
+    assert scores.dtype == (np.float32 if kind in REAL else np.int32)
     np.testing.assert_array_equal(scores, rows.astype(scores.dtype))
     assert len(np.unique(scores, axis=0)) > 1
     np.testing.assert_array_equal(model.predict(X), model.classes[scores.argmax(1)])

@@ -1,0 +1,288 @@
+"""Convolutions: windows of coded images times coded weights, and their real-valued relatives.
+
+A convolution is a product of every window of an image, so everything that
+:mod:`skbnn.packed.linear` says about codes holds here too. Images are padded to *same* size: with
+an odd kernel of k pixels, k // 2 on each side. What pads is a bit, or zero, which has no bit:
+then -1 is counted, and what its taps added wrongly is taken back, for each unit and each zone of
+places whose windows reach beyond the same borders.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from skbnn.bits import interleave, lanes_for, n_words, unpack_bits
+from skbnn.packed.linear import BinaryProduct
+from skbnn.packed.operation import Operation, register
+from skbnn.packed.outputs import SignThreshold
+from skbnn.packed.values import BitImage, BitMatrix, Reals, require, require_array
+from skbnn.packed.windows import CHUNK_WORDS, Window, layout_of
+
+__all__ = ["BinaryConv", "MixedConv", "RealConv"]
+
+
+@register("binary-conv")
+@dataclass(frozen=True, eq=False)
+class BinaryConv(BinaryProduct):
+    """Windows of a coded image times coded weights, pooled, then one bit for each unit.
+
+    Parameters
+    ----------
+    weights : BitMatrix
+        One row of bits for each unit and plane: line by line, pixel by pixel, channel by channel.
+    takes : BitImage
+        Meaning of the images it reads.
+    output : SignThreshold
+        Threshold of the pooled sums.
+    window : Window
+        Size and step.
+    padding_value : {-1, 0, 1}
+        What pads: elements whose bits are all 0 or all 1, or nothing.
+    minima : uint64 ndarray of shape (n_words(n_units),) or None
+        Bit 1 for units whose pooled sum is the least instead of the greatest, which is so where
+        the weights of a unit of max-pooled sums are negated. None for no unit.
+    """
+
+    weights: BitMatrix
+    takes: BitImage
+    output: SignThreshold
+    window: Window
+    padding_value: int
+    minima: np.ndarray | None
+
+    def __post_init__(self):
+        require(self.takes.shape == self.window.shape, "Window and images differ in shape.")
+        require(self.window.n_taps == self.weights.n_bits, "Weights and window differ in width.")
+        require(self.padding_value in (-1, 0, 1), "The padding is neither -1 nor 0 nor 1.")
+        if self.minima is not None:
+            require_array("minima", self.minima, [np.uint64], (n_words(self.weights.n_units),))
+        super().__post_init__()
+        self.freeze_arrays()
+
+    @property
+    def gives(self):
+        """A sign code of the pooled images."""
+        return BitImage((*self.window.pooled, self.weights.n_units))
+
+    def prepare(self, kernels, real=np.float64):  # noqa: D102
+        window, width = self.window, n_words(self.weights.n_units)
+        minima = np.zeros(width, np.uint64) if self.minima is None else self.minima
+        layout = layout_of(window, self.weights.words, self.padding_value == 1, kernels)
+        write = (self._prepare_fused if self.is_plain else self._prepare_sums)(kernels, layout)
+
+        def run(images):
+            out = np.empty((len(images), *window.pooled, width), np.uint64)
+            for start, chunk in layout.chunks(images):
+                pooled = out[start : start + len(chunk)]
+                if window.pool == (1, 1):
+                    write(chunk, pooled)
+                    continue
+                bits = np.empty((len(chunk), *window.places, width), np.uint64)
+                write(chunk, bits)
+                kernels.pool_images(bits, *window.pool, minima, pooled)
+            return out[:, None]
+
+        return run
+
+    def _prepare_fused(self, kernels, layout):
+        """Return the function from signs to signs, compared inside the product's registers."""
+        units = interleave(layout.words[0], 32)
+        *ends, correction = self._corrections()
+        n_bits, thresholds = self.weights.n_bits, self.output.thresholds.astype(np.int64)
+        limits = np.full((*correction.shape[:2], len(units) * 32), -1, np.int64)
+        limits[..., : self.weights.n_units] = (n_bits - thresholds + correction) // 2
+
+        def write(images, out):
+            kernels.compare_windows(images[:, 0], *layout.size, units, limits, *ends, out)
+
+        return write
+
+    def _prepare_sums(self, kernels, layout):
+        """Return the function from codes to signs that adds up the counts of planes."""
+        n_units, dtype = self.weights.n_units, self._sum_dtype
+        flat = np.concatenate(list(layout.words))
+        units, blank = interleave(flat, lanes_for(len(flat))), interleave(flat[:1] * 0, 16)
+        coefficients, ones_coefficients, base = self._terms()
+        thresholds = self.output.thresholds.astype(dtype)
+        lines, columns, correction = self._corrections()
+        zones = [
+            (slice(*lines[i : i + 2]), slice(*columns[j : j + 2]), correction[i, j].astype(dtype))
+            for i, j in zip(*np.nonzero(correction.any(2)), strict=True)
+        ]
+
+        def write(images, out):
+            n_places = out[..., 0].size
+            shape = (*out.shape[:3], images.shape[1])
+            counts = np.empty((*shape, len(flat)), np.int32)
+            kernels.count_windows(images, *layout.size, units, counts)
+            ones = np.empty((*shape, 1), np.int32)
+            if len(ones_coefficients):
+                kernels.count_windows(images, *layout.size, blank, ones)
+            sums = np.empty((n_places, n_units), dtype)
+            kernels.combine_counts(
+                counts.reshape(n_places, len(coefficients), n_units),
+                coefficients,
+                ones.reshape(n_places, -1)[:, : len(ones_coefficients)].copy(),
+                ones_coefficients,
+                base,
+                sums,
+            )
+            places = sums.reshape(*out.shape[:3], n_units)
+            for zone_lines, zone_columns, missing in zones:
+                places[:, zone_lines, zone_columns] += missing
+            kernels.threshold_sums(sums, thresholds, out.reshape(n_places, -1))
+
+        return write
+
+    def _corrections(self):
+        """Return zones of lines and of columns, and what zero padding adds to the sums of each.
+
+        Returns
+        -------
+        lines, columns : int64 ndarray
+            Ends of the zones.
+        correction : int64 ndarray of shape (n_line_zones, n_column_zones, n_units)
+        """
+        n_units = self.weights.n_units
+        if self.padding_value:
+            ends = [np.array([0, n], np.int64) for n in self.window.places]
+            return *ends, np.zeros((1, 1, n_units), np.int64)
+        (lines, line_taps), (columns, column_taps) = map(self.window.zones, (0, 1))
+        taps = self._tap_sums()
+        inside = [[taps[:, i, j].sum((1, 2)) for j in column_taps] for i in line_taps]
+        # Padded taps were counted as elements whose bits are all 0.
+        worth = self.takes.offset - sum(self.takes.scales)
+        return lines, columns, -worth * (taps.sum((1, 2)) - np.array(inside))
+
+    def _tap_sums(self):
+        """Return the sum of a unit's weights over the channels, (n_units, height, width)."""
+        weights, window = self.weights, self.window
+        bits = unpack_bits(weights.words, weights.n_bits)
+        bits = bits.reshape(*bits.shape[:2], *window.kernel, window.shape[2])
+        signs = 2 * bits.sum(-1, dtype=np.int64) - window.shape[2]
+        sums = np.einsum("kj,kjyx->jyx", weights.plane_scales, signs)
+        return sums + window.shape[2] * weights.unit_offsets[:, None, None]
+
+
+class _Real(Operation):
+    """What both convolutions of real rows share: zeros around, pooling, an affine map, ReLU."""
+
+    @property
+    def takes(self):
+        """Real rows: images line by line, pixel by pixel, channel by channel."""
+        return Reals(math.prod(self.window.shape))
+
+    @property
+    def gives(self):
+        """Real rows of the pooled images."""
+        return Reals(math.prod(self.window.pooled) * len(self.biases))
+
+    def _check(self, n_units, n_taps):
+        require(n_taps == self.window.n_taps, "Weights and window differ in width.")
+        for name in ("scales", "biases"):
+            require_array(name, getattr(self, name), [np.float32], (n_units,))
+        self.freeze_arrays()
+
+    def prepare(self, kernels, real=np.float64):  # noqa: D102
+        window, matrix = self.window, self._matrix(real)
+        scales, biases = self.scales.astype(real), self.biases.astype(real)
+        (top, left), (height, width, channels) = window.margins, window.shape
+        step = max(1, CHUNK_WORDS // (math.prod(window.places) * len(matrix)))
+
+        def convolve(images):
+            padded = np.zeros((len(images), height + 2 * top, width + 2 * left, channels), real)
+            window.pad(images, padded)
+            taps = sliding_window_view(padded, window.kernel, (1, 2))
+            taps = taps[:, :: window.stride, :: window.stride].transpose(0, 1, 2, 4, 5, 3)
+            # One product for each image, so that none depends on the others.
+            sums = taps.reshape(len(images), -1, len(matrix)) @ matrix
+            return sums.reshape(len(images), *window.places, -1)
+
+        def run(rows):
+            images = rows.reshape(len(rows), *window.shape)
+            out = np.empty((len(rows), *window.pooled, len(biases)), real)
+            for start in range(0, len(rows), step):
+                out[start : start + step] = _max_pool(
+                    convolve(images[start : start + step]), window
+                )
+            out *= scales
+            out += biases
+            if self.rectify:
+                np.maximum(out, 0, out=out)
+            return out.reshape(len(rows), self.gives.width)
+
+        return run
+
+
+def _max_pool(images, window):
+    """Return the greatest of each pool of pixels."""
+    (lines, columns), (height, width) = window.pooled, window.pool
+    cut = images[:, : lines * height, : columns * width]
+    pools = cut.reshape(len(images), lines, height, columns, width, cut.shape[3])
+    return pools.max((2, 4))
+
+
+@register("real-conv")
+@dataclass(frozen=True, eq=False)
+class RealConv(_Real):
+    """Windows of a real image times real weights: ``max(0, pool(x * W) * scale + b)``.
+
+    Parameters
+    ----------
+    weights : float32 ndarray of shape (n_units, height * width * channels)
+        Weights, line by line, pixel by pixel, channel by channel.
+    scales, biases : float32 ndarray of shape (n_units,)
+        Folded normalisation.
+    window : Window
+        Size and step; images are padded with zeros.
+    rectify : bool
+        Whether the ReLU follows.
+    """
+
+    weights: np.ndarray
+    scales: np.ndarray
+    biases: np.ndarray
+    window: Window
+    rectify: bool
+
+    def __post_init__(self):
+        require_array("weights", self.weights, [np.float32], (None, None))
+        require(len(self.weights) >= 1, "There must be at least one unit.")
+        self._check(*self.weights.shape)
+
+    def _matrix(self, real):
+        return self.weights.T.astype(real)
+
+
+@register("mixed-conv")
+@dataclass(frozen=True, eq=False)
+class MixedConv(_Real):
+    """Windows of a real image times one-bit weights: ``max(0, pool(x * W_b) * scale + b)``.
+
+    Parameters
+    ----------
+    weights : BitMatrix
+        Weights of one plane, each +-1.
+    scales, biases : float32 ndarray of shape (n_units,)
+        Folded normalisation.
+    window : Window
+        Size and step; images are padded with zeros.
+    rectify : bool
+        Whether the ReLU follows.
+    """
+
+    weights: BitMatrix
+    scales: np.ndarray
+    biases: np.ndarray
+    window: Window
+    rectify: bool
+
+    def __post_init__(self):
+        require(self.weights.is_sign, "Real rows need weights that are plain +-1.")
+        self._check(self.weights.n_units, self.weights.n_bits)
+
+    def _matrix(self, real):
+        bits = unpack_bits(self.weights.words[0], self.weights.n_bits)
+        return np.where(bits, real(1), real(-1)).T

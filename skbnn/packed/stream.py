@@ -1,0 +1,218 @@
+"""Residual streams: integers that branches of operations add to.
+
+A deep network of bits keeps one integer for each feature of each place, and every branch adds its
+integer sums to it, each shifted left by a fixed number of bits. Branches read the stream as bits:
+batch normalisation and sign of an integer fold to one comparison for each feature, as for the
+sums of a product; where the slope is negative there are no weights to negate, and the bit itself
+is flipped. No branch normalises what it adds, so nothing real is left.
+
+Streams of real numbers, which the float controls have, are added to by the same :class:`Residual`.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from skbnn.bits import n_words, tail_mask
+from skbnn.packed.operation import Operation, register
+from skbnn.packed.values import BitCode, IntStream, Reals, require, require_array
+
+__all__ = ["EachPlace", "Positions", "Residual", "StreamSign"]
+
+_MOST_SHIFTED = 30
+
+
+def _require_shift(shift):
+    require(0 <= shift <= _MOST_SHIFTED, f"Sums cannot be shifted left by {shift} bits.")
+
+
+@register("each-place")
+@dataclass(frozen=True, eq=False)
+class EachPlace(Operation):
+    """One operation on rows, for every place of an image or every token of a sequence.
+
+    Parameters
+    ----------
+    operation : Operation
+        Reads and gives bits, reals or sums.
+    places : tuple of two ints
+        Lines and columns of places.
+    """
+
+    operation: Operation
+    places: tuple[int, ...]
+
+    def __post_init__(self):
+        fits = len(self.places) == 2 and min(self.places) >= 1
+        require(fits, f"There cannot be {self.places} places.")
+        for value in (self.operation.takes, self.operation.gives):
+            require(
+                isinstance(value, BitCode | IntStream | Reals),
+                f"{self.operation.kind} does not work place by place.",
+            )
+
+    @property
+    def takes(self):
+        """What the operation takes, at each place."""
+        return self.operation.takes.at_places(self.places)
+
+    @property
+    def gives(self):
+        """What the operation gives, at each place."""
+        return self.operation.gives.at_places(self.places)
+
+    def prepare(self, kernels, real=np.float64):  # noqa: D102
+        run_place = self.operation.prepare(kernels, real)
+        part, join = self.operation.takes.part, self.operation.gives.join
+        return lambda rows: join(run_place(part(rows)), self.places)
+
+
+@register("positions")
+@dataclass(frozen=True, eq=False)
+class Positions(Operation):
+    """The beginning of a stream: shifted sums plus a table, ``(x << shift) + table``.
+
+    Parameters
+    ----------
+    takes : IntStream
+        The sums.
+    shift : int
+        Bits by which they are shifted left.
+    table : int16 or int32 ndarray of shape ``takes.shape``
+        What each place of the stream begins with.
+    """
+
+    takes: IntStream
+    shift: int
+    table: np.ndarray
+
+    def __post_init__(self):
+        _require_shift(self.shift)
+        require_array("table", self.table, [np.int16, np.int32], self.takes.shape)
+        self.freeze_arrays()
+        _ = self.gives
+
+    @property
+    def gives(self):
+        """The stream."""
+        most = int(np.abs(self.table.astype(np.int64)).max())
+        return IntStream(self.takes.shape, (self.takes.largest << self.shift) + most)
+
+    def prepare(self, kernels, real=np.float64):  # noqa: D102
+        table = self.table.astype(np.int32)
+        return lambda rows: (rows << self.shift) + table
+
+
+@register("stream-sign")
+@dataclass(frozen=True, eq=False)
+class StreamSign(Operation):
+    """The stream as bits: ``x >= threshold`` for each channel, the other way round where flipped.
+
+    Parameters
+    ----------
+    takes : IntStream
+        The stream: lines, columns and channels.
+    thresholds : int16 or int32 ndarray of shape (n_channels,)
+        Threshold of each channel; one beyond the largest number is never met.
+    flips : uint64 ndarray of shape (n_words(n_channels),)
+        Bit 1 for channels whose bit is 1 below the threshold.
+    """
+
+    takes: IntStream
+    thresholds: np.ndarray
+    flips: np.ndarray
+
+    def __post_init__(self):
+        require(len(self.takes.shape) == 3, "A stream has lines, columns and channels.")
+        channels = self.takes.shape[-1]
+        require_array("thresholds", self.thresholds, [np.int16, np.int32], (channels,))
+        inside = np.abs(self.thresholds.astype(np.int64)) <= self.takes.largest + 1
+        require(bool(inside.all()), "A threshold lies outside of what the stream can reach.")
+        require_array("flips", self.flips, [np.uint64], (n_words(channels),))
+        require(not (self.flips & ~tail_mask(channels)).any(), "Padding bits of flips must be 0.")
+        self.freeze_arrays()
+
+    @property
+    def gives(self):
+        """A sign code."""
+        *places, channels = self.takes.shape
+        return BitCode(channels).at_places(places)
+
+    def prepare(self, kernels, real=np.float64):  # noqa: D102
+        *places, channels = self.takes.shape
+        thresholds, flips = self.thresholds.astype(np.int32), self.flips
+
+        def run(stream):
+            out = np.empty((len(stream) * math.prod(places), n_words(channels)), np.uint64)
+            kernels.threshold_sums(stream.reshape(len(out), channels), thresholds, out)
+            out ^= flips
+            return out.reshape(len(stream), 1, *places, out.shape[1])
+
+        return run
+
+
+@register("residual")
+@dataclass(frozen=True, eq=False)
+class Residual(Operation):
+    """A branch around which the stream is led: ``x + (branch(x) << shift)``.
+
+    No sum can leave int32: the bounds of stream and branch, shifted, are added when the operation
+    is built.
+
+    Parameters
+    ----------
+    branch : tuple of Operation
+        The first reads the stream, the last gives sums of the same shape. All are real, or none.
+    takes : IntStream or Reals
+        The stream.
+    shift : int
+        Bits by which the branch's sums are shifted left; 0 where they are real.
+    """
+
+    branch: tuple[Operation, ...]
+    takes: IntStream | Reals
+    shift: int
+
+    def __post_init__(self):
+        _require_shift(self.shift)
+        require(len(self.branch) >= 1, "A branch needs at least one operation.")
+        value = self.takes
+        for operation in self.branch:
+            require(isinstance(operation, Operation), f"{operation!r} is no operation.")
+            require(
+                operation.takes == value,
+                f"A branch gives {value} where {operation.kind} takes {operation.takes}.",
+            )
+            value = operation.gives
+        require(type(value) is type(self.takes), "A branch gives something else than its stream.")
+        require(_shape(value) == _shape(self.takes), "A branch gives another shape.")
+        require(self.shift == 0 or isinstance(value, IntStream), "Real sums cannot be shifted.")
+        _ = self.gives
+
+    @property
+    def gives(self):
+        """The stream, with room for the branch."""
+        if isinstance(self.takes, Reals):
+            return self.takes
+        added = self.branch[-1].gives.largest << self.shift
+        return IntStream(self.takes.shape, self.takes.largest + added)
+
+    def prepare(self, kernels, real=np.float64):  # noqa: D102
+        steps = [operation.prepare(kernels, real) for operation in self.branch]
+
+        def run(stream):
+            rows = stream
+            for step in steps:
+                rows = step(rows)
+            if self.shift:
+                np.left_shift(rows, self.shift, out=rows)
+            rows += stream
+            return rows
+
+        return run
+
+
+def _shape(value):
+    """Return the shape of a stream's rows."""
+    return value.shape if isinstance(value, IntStream) else (value.width,)
