@@ -12,7 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skbnn.estimators import BinaryLogisticRegression, BinaryMLPClassifier, KMeansClassifier
+    from skbnn.estimators import (
+        BinaryCNNClassifier,
+        BinaryLogisticRegression,
+        BinaryMLPClassifier,
+        KMeansClassifier,
+    )
     from skbnn.inspection import compare_models
     from skbnn.packed import PackedModel, load
     from skbnn.preprocessing import ThermometerEncoder
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BinaryCNNClassifier",
     "BinaryLogisticRegression",
     "BinaryMLPClassifier",
     "KMeansClassifier",
@@ -32,6 +38,7 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "BinaryCNNClassifier": "skbnn.estimators",
     "BinaryLogisticRegression": "skbnn.estimators",
     "BinaryMLPClassifier": "skbnn.estimators",
     "KMeansClassifier": "skbnn.estimators",

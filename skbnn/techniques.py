@@ -76,7 +76,7 @@ class Technique:
     regularizer : {"l2"} or callable
         Penalty of each latent weight matrix; the estimator's ``alpha`` is its strength.
     recipes : mapping of str to Recipe
-        Training settings for each family: ``"logistic"``, ``"mlp"``.
+        Training settings for each family: ``"logistic"``, ``"mlp"``, ``"cnn"``.
     reference : str
         The paper.
 
@@ -105,7 +105,7 @@ class Technique:
 
         Parameters
         ----------
-        family : {"logistic", "mlp"}
+        family : {"logistic", "mlp", "cnn"}
             The family's name.
 
         Returns
@@ -136,6 +136,7 @@ _FLOAT = Technique(
     recipes={
         "logistic": Recipe(learning_rate=1e-2),
         "mlp": Recipe(learning_rate=3e-3, input_dropout=0.2, hidden_dropout=0.5),
+        "cnn": Recipe(learning_rate=3e-3),
     },
     reference="the control: same topology and budget, nothing quantized",
 )
@@ -145,6 +146,7 @@ _BNN = Technique(
     recipes={
         "logistic": Recipe(learning_rate=1e-1, init=0.3),
         "mlp": Recipe(learning_rate=1e-2, init=0.1, input_dropout=0.2, hidden_dropout=0.3),
+        "cnn": Recipe(learning_rate=3e-2, init=0.3),
     },
     reference="Courbariaux et al., Binarized Neural Networks, NIPS 2016, arXiv 1602.02830",
 )
@@ -159,6 +161,7 @@ _BINARYCONNECT = Technique(
     recipes={
         "logistic": Recipe(learning_rate=1e-2, init=1.0),
         "mlp": Recipe(learning_rate=3e-3, init=1.0),
+        "cnn": Recipe(learning_rate=3e-3, init=1.0),
     },
     reference="Courbariaux, Bengio, David, BinaryConnect, NIPS 2015, arXiv 1511.00363",
 )

@@ -11,6 +11,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skbnn
 from skbnn import (
+    BinaryCNNClassifier,
     BinaryLogisticRegression,
     BinaryMLPClassifier,
     KMeansClassifier,
@@ -33,6 +34,7 @@ ESTIMATORS = [
 VARIANTS = [
     *(BinaryLogisticRegression(technique=t) for t in list_techniques()),
     *(BinaryMLPClassifier((64,), technique=t) for t in list_techniques()),
+    *(BinaryCNNClassifier((8, 16), technique=t) for t in list_techniques()),
     *(KMeansClassifier(technique=t) for t in ("binary", "float")),
     *(ThermometerEncoder(strategy=s) for s in ("distinct", "quantile", "uniform")),
 ]
@@ -56,6 +58,7 @@ def test_no_failure_is_expected():
 
 def test_every_estimator_is_checked():
     assert ESTIMATORS == [
+        BinaryCNNClassifier,
         BinaryLogisticRegression,
         BinaryMLPClassifier,
         KMeansClassifier,
@@ -63,7 +66,7 @@ def test_every_estimator_is_checked():
     ]
     assert {type(variant) for variant in VARIANTS} == set(ESTIMATORS)
     networks = [variant for variant in VARIANTS if isinstance(variant, NetworkClassifier)]
-    assert len(networks) == 2 * len(list_techniques())
+    assert len(networks) == 3 * len(list_techniques())
 
 
 @parametrize_with_checks(

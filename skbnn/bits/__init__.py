@@ -10,6 +10,7 @@ from importlib import import_module
 
 from skbnn.bits.packing import (
     ThresholdLayout,
+    aligned_words,
     complement,
     interleave,
     lanes_for,
@@ -23,6 +24,7 @@ from skbnn.bits.packing import (
 
 __all__ = [
     "ThresholdLayout",
+    "aligned_words",
     "backend",
     "complement",
     "interleave",

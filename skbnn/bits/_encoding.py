@@ -94,14 +94,14 @@ def _raise_magnitudes(typing, values, i, n_groups, largest):
 
 
 @njit(cache=True, nogil=True)
-def _append(words, raw, masks, start):
-    """Squeeze the unused bits out of a word of each row, and write it from bit `start` on.
+def _append(words, raw, n, masks, start):
+    """Squeeze the unused bits out of a word of n rows, and write it from bit `start` on.
 
     `words` holds the rows as columns, so that each step runs over vectors of rows.
     """
     word, shift = start // WORD_BITS, np.uint64(start % WORD_BITS)
     low, high = words[word], words[word + 1]
-    for r in range(_ROWS):
+    for r in range(n):
         bits = raw[r] & masks[0]
         for step in range(6):
             moved = bits & masks[step + 1]
@@ -136,7 +136,7 @@ def encode_thresholds(X, table, groups, starts, masks, out):
                     raw[entry, r] = _at_least(rest, r * WORD_BITS, table, entry * WORD_BITS)
         words[:] = 0
         for entry in range(len(groups)):
-            _append(words, raw[entry], masks[entry], starts[entry])
+            _append(words, raw[entry], n, masks[entry], starts[entry])
         for r in range(n):
             for word in range(out.shape[1]):
                 out[first + r, word] = words[word, r]

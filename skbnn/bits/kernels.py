@@ -4,6 +4,7 @@ Every kernel is compiled at its first call and cached, releases the GIL and neve
 callers share rows out over threads. Arrays must be C-contiguous and may be read-only.
 """
 
+from skbnn.bits._chain import run_chain
 from skbnn.bits._counting import combine_counts, count_columns, count_ones
 from skbnn.bits._encoding import encode_images, encode_planes, encode_thresholds, threshold_sums
 from skbnn.bits._images import gather_windows, pool_images
@@ -29,5 +30,6 @@ __all__ = [
     "gather_windows",
     "nearest_units",
     "pool_images",
+    "run_chain",
     "threshold_sums",
 ]

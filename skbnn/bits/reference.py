@@ -8,6 +8,14 @@ that memory stays bounded.
 
 import numpy as np
 
+from skbnn.bits._blocks import mismatches, row_blocks
+from skbnn.bits._image_reference import (
+    compare_windows,
+    count_windows,
+    encode_images,
+    gather_windows,
+    pool_images,
+)
 from skbnn.bits.packing import WORD_BITS, pack_bits, unpack_bits
 
 __all__ = [
@@ -24,26 +32,9 @@ __all__ = [
     "gather_windows",
     "nearest_units",
     "pool_images",
+    "run_chain",
     "threshold_sums",
 ]
-
-_BLOCK_ELEMENTS = 1 << 18
-
-
-def _row_blocks(n_rows, row_elements):
-    """Yield slices of rows that hold a bounded number of elements."""
-    size = max(1, _BLOCK_ELEMENTS // max(1, row_elements))
-    for start in range(0, n_rows, size):
-        yield slice(start, min(start + size, n_rows))
-
-
-def _mismatches(rows, units, n_units):
-    """Return the mismatches of every row and unit, int32 of shape (n_rows, n_units)."""
-    counts = np.zeros((len(rows), n_units), np.int32)
-    for word in range(units.shape[1]):
-        lane = units[:, word].reshape(-1)[:n_units]
-        counts += np.bitwise_count(rows[:, word, None] ^ lane)
-    return counts
 
 
 def count_mismatches(rows, units, out):
@@ -59,8 +50,8 @@ def count_mismatches(rows, units, out):
         ``out[n, m] = popcount(rows[n] ^ unit[m])``, for the first units only where ``n_units``
         is less than ``n_blocks * lanes``.
     """
-    for block in _row_blocks(len(rows), out.shape[1]):
-        out[block] = _mismatches(rows[block], units, out.shape[1])
+    for block in row_blocks(len(rows), out.shape[1]):
+        out[block] = mismatches(rows[block], units, out.shape[1])
 
 
 def compare_mismatches(rows, units, limits, out):
@@ -77,108 +68,8 @@ def compare_mismatches(rows, units, limits, out):
     out : uint64 ndarray of shape (n_rows, n_words(n_blocks * 32))
         Packed rows of the bits ``popcount(rows[n] ^ unit[m]) <= limits[m]``.
     """
-    for block in _row_blocks(len(rows), len(limits)):
-        out[block] = pack_bits(_mismatches(rows[block], units, len(limits)) <= limits)
-
-
-def _windows(images, height, width, stride):
-    """Return the windows of images as rows: shape (..., n_rows, n_columns, height * width * w)."""
-    windows = np.lib.stride_tricks.sliding_window_view(images, (height, width), (-3, -2))
-    windows = windows[..., ::stride, ::stride, :, :, :]
-    # The words of a pixel come first among the three last axes; they belong last.
-    windows = np.moveaxis(windows, -3, -1)
-    return windows.reshape(*windows.shape[:-3], -1)
-
-
-def gather_windows(images, n_bits, height, width, stride, out):
-    """Collect the bits under each place of a window, without gaps.
-
-    Parameters
-    ----------
-    images : uint64 ndarray of shape (n_images, image height, image width, n_words(n_bits))
-        Images of packed pixels.
-    n_bits : int
-        Bits of a pixel.
-    height, width, stride : int
-        Size and step of the window.
-    out : uint64 ndarray of shape (n_images, n_rows, n_columns, n_words(height * width * n_bits))
-        Bit ``(i * width + j) * n_bits + c`` of a place is bit c of pixel (i, j) of its window.
-    """
-    for block in _row_blocks(len(images), out[0].size * WORD_BITS if len(out) else 1):
-        bits = unpack_bits(images[block], n_bits)
-        out[block] = pack_bits(_windows(bits, height, width, stride))
-
-
-def count_windows(images, height, width, stride, units, out):
-    """Count the bits in which windows of images and units differ.
-
-    Parameters
-    ----------
-    images : uint64 ndarray of shape (n_images, n_planes, image height, image width, n_words)
-        Images of packed pixels, padding included.
-    height, width, stride : int
-        Size and step of the window.
-    units : uint64 ndarray of shape (n_blocks, height * width * n_words, lanes)
-        Interleaved units, lanes 16 or 32; a unit's words are those of its pixels, row by row.
-    out : int32 ndarray of shape (n_images, n_rows, n_columns, n_planes, n_units)
-        Mismatches of each place of the window, for the first units only where ``n_units`` is
-        less than ``n_blocks * lanes``.
-    """
-    for image, result in zip(images, out, strict=True):
-        windows = _windows(image, height, width, stride)
-        counts = _mismatches(windows.reshape(-1, units.shape[1]), units, out.shape[4])
-        counts = counts.reshape(*windows.shape[:3], -1)
-        result[:] = np.moveaxis(counts, 0, 2)
-
-
-def compare_windows(images, height, width, stride, units, limits, rows, columns, out):
-    """Compare the mismatches of windows and units with limits: a whole convolution.
-
-    Limits depend on the place only in zones, since zeros around an image, which have no bit,
-    change the sums near its borders.
-
-    Parameters
-    ----------
-    images : uint64 ndarray of shape (n_images, image height, image width, n_words)
-        Images of packed pixels, padding included.
-    height, width, stride : int
-        Size and step of the window.
-    units : uint64 ndarray of shape (n_blocks, height * width * n_words, 32)
-        Interleaved units; a unit's words are those of its pixels, row by row.
-    limits : int64 ndarray of shape (n_row_zones, n_column_zones, n_blocks * 32)
-        Limit of each unit in each zone; -1 for units that are padding, so that their bit is 0.
-    rows, columns : int64 ndarray of shape (n_row_zones + 1,), (n_column_zones + 1,)
-        Where zones begin and, at last, end.
-    out : uint64 ndarray of shape (n_images, n_rows, n_columns, n_words(n_blocks * 32))
-        Packed pixels of the bits ``mismatches <= limit``.
-    """
-    zones = np.repeat(np.repeat(limits, np.diff(rows), 0), np.diff(columns), 1)
-    for image, result in zip(images, out, strict=True):
-        windows = _windows(image, height, width, stride)
-        counts = _mismatches(windows.reshape(-1, units.shape[1]), units, limits.shape[2])
-        result[:] = pack_bits(counts.reshape(zones.shape) <= zones)
-
-
-def pool_images(images, height, width, minima, out):
-    """Pool the bits of neighbouring pixels: whether any is 1, or whether all are.
-
-    Parameters
-    ----------
-    images : uint64 ndarray of shape (n_images, image height, image width, n_words)
-        Images of packed pixels.
-    height, width : int
-        Size and step of the window. Rows and columns that fill no window are left out.
-    minima : uint64 ndarray of shape (n_words,)
-        Bits of which all have to be 1.
-    out : uint64 ndarray of shape (n_images, image height // height, image width // width, n_words)
-        Pooled images.
-    """
-    n_rows, n_columns = out.shape[1:3]
-    cut = images[:, : n_rows * height, : n_columns * width]
-    windows = cut.reshape(len(images), n_rows, height, n_columns, width, len(minima))
-    any_bits = np.bitwise_or.reduce(windows, (2, 4))
-    all_bits = np.bitwise_and.reduce(windows, (2, 4))
-    out[:] = (any_bits & ~minima) | (all_bits & minima)
+    for block in row_blocks(len(rows), len(limits)):
+        out[block] = pack_bits(mismatches(rows[block], units, len(limits)) <= limits)
 
 
 def count_ones(rows, out):
@@ -191,7 +82,7 @@ def count_ones(rows, out):
     out : int32 ndarray of shape (n_rows,)
         Number of ones.
     """
-    for block in _row_blocks(*rows.shape):
+    for block in row_blocks(*rows.shape):
         out[block] = np.bitwise_count(rows[block]).sum(1, dtype=np.int32)
 
 
@@ -209,8 +100,8 @@ def nearest_units(rows, units, n_units, index, distance):
     index, distance : int32 ndarray of shape (n_rows,)
         The nearest unit and the number of mismatches with it.
     """
-    for block in _row_blocks(len(rows), n_units):
-        counts = _mismatches(rows[block], units, n_units)
+    for block in row_blocks(len(rows), n_units):
+        counts = mismatches(rows[block], units, n_units)
         index[block] = counts.argmin(1)
         distance[block] = counts.min(1)
 
@@ -234,7 +125,7 @@ def combine_counts(counts, coefficients, ones, ones_coefficients, base, out):
         ``base[m] + sum_q coefficients[q, m] * counts[n, q, m]
         + sum_p ones_coefficients[p, m] * ones[n, p]``. The sums fit the dtype.
     """
-    for block in _row_blocks(len(counts), coefficients.size):
+    for block in row_blocks(len(counts), coefficients.size):
         products = (counts[block] * coefficients).sum(1)
         out[block] = base + products + ones[block] @ ones_coefficients
 
@@ -251,7 +142,7 @@ def threshold_sums(sums, thresholds, out):
     out : uint64 ndarray of shape (n_rows, n_words(n_units))
         Packed rows of the bits ``sums[n, m] >= thresholds[m]``.
     """
-    for block in _row_blocks(*sums.shape):
+    for block in row_blocks(*sums.shape):
         out[block] = pack_bits(sums[block] >= thresholds)
 
 
@@ -282,7 +173,7 @@ def encode_thresholds(X, table, groups, starts, masks, out):
     limits = table[used].astype(np.float32)
 
     status = 0
-    for block in _row_blocks(len(X), X.shape[1] + n_bits):
+    for block in row_blocks(len(X), X.shape[1] + n_bits):
         with np.errstate(over="ignore", invalid="ignore"):
             values = X[block].astype(np.float32)
         if np.isnan(values).any():
@@ -292,41 +183,6 @@ def encode_thresholds(X, table, groups, starts, masks, out):
         bits = np.empty((len(values), n_bits), np.bool_)
         bits[:, places] = values[:, features] >= limits
         out[block] = pack_bits(bits)
-    return status
-
-
-def encode_images(X, thresholds, features, steps, out):
-    """Encode the pixels of images as thermometer bits, ``float32(x) >= threshold``.
-
-    Parameters
-    ----------
-    X : float64, float32, uint8 or bool ndarray of shape (n_rows, n_features)
-        Raw rows.
-    thresholds : float32 ndarray of shape (n_bits,)
-        Threshold of each bit of a pixel.
-    features : int64 ndarray of shape (n_bits,)
-        Feature of each bit of the first pixel.
-    steps : tuple of two ints
-        Features from one line of pixels to the next, and from one pixel to the next.
-    out : uint64 ndarray of shape (n_rows, height, width, n_words(n_bits))
-        Packed pixels; of no use where the status is not 0.
-
-    Returns
-    -------
-    status : int
-        0; or 1 if any feature, encoded or not, is NaN; else 2 if any is infinite as float32.
-    """
-    height, width = out.shape[1:3]
-    pixels = np.add.outer(steps[0] * np.arange(height), steps[1] * np.arange(width))
-    status = 0
-    for block in _row_blocks(len(X), X.shape[1] + pixels.size * len(features)):
-        with np.errstate(over="ignore", invalid="ignore"):
-            values = X[block].astype(np.float32)
-        if np.isnan(values).any():
-            return 1
-        if np.isinf(values).any():
-            status = 2
-        out[block] = pack_bits(values[:, pixels[:, :, None] + features] >= thresholds)
     return status
 
 
@@ -343,7 +199,7 @@ def encode_planes(X, columns, out):
         Packed rows: plane ``k`` holds bit ``k`` of each value.
     """
     digits = np.arange(8, dtype=np.uint8)[:, None]
-    for block in _row_blocks(len(X), 8 * len(columns)):
+    for block in row_blocks(len(X), 8 * len(columns)):
         values = X[block][:, None, columns]
         out[block] = pack_bits((values >> digits) & 1)
 
@@ -366,5 +222,46 @@ def count_columns(rows, order, starts, out):
     for k, (start, stop) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
         members = order[start:stop]
         out[k] = 0
-        for block in _row_blocks(len(members), n_bits):
+        for block in row_blocks(len(members), n_bits):
             out[k] += unpack_bits(rows[members[block]], n_bits).sum(0, dtype=np.int32)
+
+
+def run_chain(X, table, groups, starts, masks, shapes, words, limits, factors, bases, out):
+    """Encode rows, pass them through plain layers, and turn the last counts into scores.
+
+    Parameters
+    ----------
+    X : float64, float32, uint8 or bool ndarray of shape (n_rows, n_features)
+        Raw rows.
+    table, groups, starts, masks : ndarray
+        A :class:`~skbnn.bits.packing.ThresholdLayout`.
+    shapes : int64 ndarray of shape (n_layers, 3)
+        Shape ``(n_blocks, n_words, lanes)`` of the interleaved units of each layer.
+    words : uint64 ndarray
+        The units of all layers, one after the other.
+    limits : int64 ndarray
+        Limits of all layers but the last, as :func:`compare_mismatches` takes them.
+    factors, bases : int32 ndarray of shape (n_classes,)
+        Scores are ``bases + factors * mismatches``; they fit int32.
+    out : int32 ndarray of shape (n_rows, n_classes)
+        Scores; of no use where the status is not 0.
+
+    Returns
+    -------
+    status : int
+        That of :func:`encode_thresholds`.
+    """
+    rows = np.empty((len(X), shapes[0, 1]), np.uint64)
+    status = encode_thresholds(X, table, groups, starts, masks, rows)
+    if status:
+        return status
+    *hidden, last = np.split(words, np.cumsum(shapes.prod(1))[:-1])
+    for shape, units in zip(shapes, hidden, strict=False):
+        n_units = shape[0] * shape[2]
+        made = np.empty((len(X), (shape[0] + 1) // 2), np.uint64)
+        compare_mismatches(rows, units.reshape(shape), limits[:n_units], made)
+        rows, limits = made, limits[n_units:]
+    count_mismatches(rows, last.reshape(shapes[-1]), out)
+    out *= factors
+    out += bases
+    return 0

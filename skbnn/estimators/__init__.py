@@ -1,7 +1,13 @@
 """The estimators: scikit-learn classifiers that train networks and predict from packed bits."""
 
+from skbnn.estimators._cnn import BinaryCNNClassifier
 from skbnn.estimators._kmeans import KMeansClassifier
 from skbnn.estimators._logistic import BinaryLogisticRegression
 from skbnn.estimators._mlp import BinaryMLPClassifier
 
-__all__ = ["BinaryLogisticRegression", "BinaryMLPClassifier", "KMeansClassifier"]
+__all__ = [
+    "BinaryCNNClassifier",
+    "BinaryLogisticRegression",
+    "BinaryMLPClassifier",
+    "KMeansClassifier",
+]

@@ -5,6 +5,7 @@ needs torch is imported inside ``fit`` and ``to_torch``; predictions come from t
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from numbers import Integral, Real
 
 import numpy as np
@@ -20,7 +21,7 @@ from skbnn.packed import PackedModel
 from skbnn.packed.rows import merge_rows
 from skbnn.techniques import Technique, get_technique
 
-__all__ = ["NetworkClassifier"]
+__all__ = ["NetworkClassifier", "positive_sizes"]
 
 
 class NetworkClassifier(
@@ -62,6 +63,9 @@ class NetworkClassifier(
     @abstractmethod
     def _topology(self):
         """Return the builder's arguments that shape the network, from the parameters."""
+
+    def _layout(self):
+        """Return how rows are images; None where they are not."""
 
     def _network(self, operation, n_classes, technique, topology, **settings):
         """Build the untrained network."""
@@ -163,7 +167,7 @@ class NetworkClassifier(
         if go_on:
             inputs = make_input(self.packed_.operations[0])
         else:
-            inputs = fit_input(technique, X, codes, weight, self.n_thresholds)
+            inputs = fit_input(technique, X, codes, weight, self.n_thresholds, self._layout())
         rows = inputs.rows(X)
         keyed = np.column_stack([rows.data, codes.astype(rows.data.dtype)])
         index, weight, _ = merge_rows(keyed, weight)
@@ -339,3 +343,11 @@ class NetworkClassifier(
 def _either(value, default):
     """Return the value unless it is None."""
     return default if value is None else value
+
+
+def positive_sizes(name, sizes):
+    """Return a number or some numbers as a tuple of int, after a check that all are positive."""
+    sizes = tuple(sizes) if isinstance(sizes, Iterable) else (sizes,)
+    if not all(isinstance(size, Integral) and size >= 1 for size in sizes):
+        raise ValueError(f"{name} must be positive whole numbers, got {sizes}.")
+    return tuple(map(int, sizes))

@@ -23,8 +23,8 @@ from skbnn.packed import (
     PackedModel,
     Thermometer,
 )
+from skbnn.packed.blocks import run_blocks
 from skbnn.packed.encode import thresholds_of
-from skbnn.packed.model import run_blocks
 from skbnn.packed.rows import merge_rows
 
 __all__ = ["KMeansClassifier"]
@@ -196,8 +196,13 @@ class KMeansClassifier(
         *encode, nearest = self.packed_.operations
         steps = [operation.prepare(kernels) for operation in encode]
         steps.append(nearest.prepare_distances(kernels))
-        out = np.empty((X.shape[0], len(self.cluster_centers_)))
-        return run_blocks(steps, X, out, n_jobs=self.n_jobs)
+
+        def distances(rows):
+            for step in steps:
+                rows = step(rows)
+            return rows.astype(np.float64, copy=False)
+
+        return run_blocks(distances, X, n_jobs=self.n_jobs)
 
 
 def _cluster_reals(estimator, X, weight, random_state):

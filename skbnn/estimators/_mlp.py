@@ -1,9 +1,8 @@
 """Multi-layer perceptron of one-bit weights and activations."""
 
-from collections.abc import Iterable
 from numbers import Integral
 
-from skbnn.estimators._base import NetworkClassifier
+from skbnn.estimators._base import NetworkClassifier, positive_sizes
 
 __all__ = ["BinaryMLPClassifier"]
 
@@ -165,10 +164,4 @@ class BinaryMLPClassifier(NetworkClassifier):
         self.verbose = verbose
 
     def _topology(self):
-        sizes = self.hidden_layer_sizes
-        sizes = tuple(sizes) if isinstance(sizes, Iterable) else (sizes,)
-        if not all(isinstance(size, Integral) and size >= 1 for size in sizes):
-            raise ValueError(
-                f"hidden_layer_sizes must be positive whole numbers, got {self.hidden_layer_sizes}."
-            )
-        return {"hidden_layer_sizes": tuple(map(int, sizes))}
+        return {"hidden_layer_sizes": positive_sizes("hidden_layer_sizes", self.hidden_layer_sizes)}

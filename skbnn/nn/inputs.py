@@ -9,10 +9,11 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from skbnn.bits import backend, unpack_bits
+from skbnn.bits import backend, pack_bits, unpack_bits
 from skbnn.nn.block import Signal
 from skbnn.nn.quantizers import make_quantizer
 from skbnn.packed.encode import Standardize, Thermometer, refuse_not_finite, thresholds_of
+from skbnn.packed.images import ImageStandardize, ImageThermometer
 from skbnn.packed.rows import merge_rows
 
 __all__ = ["CodedRows", "Input", "RealRows", "Rows", "fit_input", "make_input"]
@@ -80,7 +81,7 @@ class Input(nn.Module):
 
     Parameters
     ----------
-    operation : Thermometer or Standardize
+    operation : Operation
         Fitted input operation.
     """
 
@@ -90,7 +91,7 @@ class Input(nn.Module):
         self.signal = Signal(operation.gives)
 
     @classmethod
-    def fit(cls, X, y, sample_weight, n_thresholds):
+    def fit(cls, X, y, sample_weight, n_thresholds, layout=None):
         """Fit the operation to a training set.
 
         Parameters
@@ -102,7 +103,9 @@ class Input(nn.Module):
         sample_weight : float64 ndarray of shape (n_rows,)
             Positive weights.
         n_thresholds : int
-            Thresholds per feature, for inputs of bits.
+            Thresholds per feature, or per channel of an image, for inputs of bits.
+        layout : ImageLayout or None
+            How rows are images, for inputs of images.
 
         Returns
         -------
@@ -129,7 +132,7 @@ class ThermometerInput(Input):
     """Thermometer bits; see :class:`skbnn.packed.Thermometer`."""
 
     @classmethod
-    def fit(cls, X, y, sample_weight, n_thresholds):  # noqa: D102
+    def fit(cls, X, y, sample_weight, n_thresholds, layout=None):  # noqa: D102
         return cls(Thermometer(*thresholds_of(X, n_thresholds)))
 
     def rows(self, X):  # noqa: D102
@@ -148,21 +151,8 @@ class StandardizeInput(Input):
     """Standardised reals; see :class:`skbnn.packed.Standardize`."""
 
     @classmethod
-    def fit(cls, X, y, sample_weight, n_thresholds):  # noqa: D102
-        values = np.concatenate([block.astype(np.float32) for block in _blocks(X)])
-        # Merged first, so that repeated and weighted rows give the same bits of mean and scale.
-        index, weight, _ = merge_rows(np.column_stack([values + np.float32(0), y]), sample_weight)
-        values, share = values[index], weight / weight.sum()
-        means, scales = np.zeros(X.shape[1]), np.zeros(X.shape[1])
-        for start in range(0, X.shape[1], 64):
-            columns = slice(start, start + 64)
-            block = values[:, columns].astype(np.float64)
-            means[columns] = share @ block
-            variance = share @ np.square(block - means[columns])
-            varies = block.min(0) < block.max(0)
-            scales[columns] = np.where(varies, 1 / np.sqrt(np.where(varies, variance, 1)), 0)
-        used = np.flatnonzero(scales).astype(np.int32)
-        means, scales = means[used].astype(np.float32), scales[used].astype(np.float32)
+    def fit(cls, X, y, sample_weight, n_thresholds, layout=None):  # noqa: D102
+        used, means, scales = _moments(X, y, sample_weight, X.shape[1])
         return cls(Standardize(used, means, scales, X.shape[1]))
 
     def rows(self, X):  # noqa: D102
@@ -179,7 +169,69 @@ class StandardizeInput(Input):
         return (values - means) * scales
 
 
-_INPUTS = {"thermometer": ThermometerInput, "standardize": StandardizeInput}
+class ThermometerImages(Input):
+    """Thermometer bits of pixels; see :class:`skbnn.packed.ImageThermometer`."""
+
+    @classmethod
+    def fit(cls, X, y, sample_weight, n_thresholds, layout=None):  # noqa: D102
+        dtype = np.uint8 if X.dtype in (np.uint8, np.bool_) else np.float32
+        distinct = [np.empty(0, dtype)] * layout.shape[2]
+        for block in _blocks(X):
+            channels = block.astype(dtype).reshape(-1, len(distinct)).T
+            distinct = [np.union1d(*pair) for pair in zip(distinct, channels, strict=True)]
+        # Thresholds are quantiles of distinct values, so these stand for all pixels.
+        fitted = [thresholds_of(values[:, None], n_thresholds) for values in distinct]
+        counts, thresholds = (np.concatenate(parts) for parts in zip(*fitted, strict=True))
+        return cls(ImageThermometer(counts, thresholds, layout))
+
+    def rows(self, X):  # noqa: D102
+        encode, code = self.operation.prepare(backend("auto")), self.operation.gives
+        words = []
+        for block in _blocks(X):
+            pixels = unpack_bits(encode(block), code.shape[2])
+            words.append(pack_bits(pixels.reshape(len(block), code.n_bits)))
+        return CodedRows(np.concatenate(words), code.n_bits)
+
+    def forward(self, X):
+        """Return the +-1 codes of raw rows as a float64 Tensor."""
+        op = self.operation
+        values = X[:, torch.from_numpy(op.layout.columns(op.channels))].to(torch.float32)
+        limits = np.tile(op.thresholds.astype(np.float32), op.layout.n_pixels)
+        return (values >= torch.from_numpy(limits)).double() * 2 - 1
+
+
+class StandardizeImages(Input):
+    """Standardised pixels; see :class:`skbnn.packed.ImageStandardize`."""
+
+    @classmethod
+    def fit(cls, X, y, sample_weight, n_thresholds, layout=None):  # noqa: D102
+        return cls(ImageStandardize(*_moments(X, y, sample_weight, layout.shape[2]), layout))
+
+    def rows(self, X):  # noqa: D102
+        columns, means, scales = self._elements(np.float32)
+        # Adding 0 makes -0.0 and 0.0 the same row.
+        kept = [block[:, columns].astype(np.float32) + np.float32(0) for block in _blocks(X)]
+        return RealRows(np.concatenate(kept), means, scales)
+
+    def forward(self, X):
+        """Return standardised raw rows as a float64 Tensor."""
+        columns, means, scales = map(torch.from_numpy, self._elements(np.float64))
+        return (X[:, columns].double() - means) * scales
+
+    def _elements(self, dtype):
+        """Return feature, mean and scale of each element of a row."""
+        op = self.operation
+        columns = op.layout.columns(op.channels.astype(np.int64))
+        means, scales = (np.tile(a, op.layout.n_pixels) for a in (op.means, op.scales))
+        return columns, means.astype(dtype), scales.astype(dtype)
+
+
+_INPUTS = {
+    "thermometer": ThermometerInput,
+    "standardize": StandardizeInput,
+    "image-thermometer": ThermometerImages,
+    "image-standardize": StandardizeImages,
+}
 
 
 def make_input(operation):
@@ -197,7 +249,7 @@ def make_input(operation):
     return _INPUTS[operation.kind](operation)
 
 
-def fit_input(technique, X, y, sample_weight, n_thresholds):
+def fit_input(technique, X, y, sample_weight, n_thresholds, layout=None):
     """Fit the kind of input that a technique's activations ask for.
 
     Parameters
@@ -206,14 +258,49 @@ def fit_input(technique, X, y, sample_weight, n_thresholds):
         Bits for one whose activations are coded, standardised reals for others.
     X, y, sample_weight, n_thresholds
         See :meth:`Input.fit`.
+    layout : ImageLayout or None
+        How rows are images; None where they are not.
 
     Returns
     -------
     inputs : Input
     """
     is_coded = make_quantizer("activations", technique.activations).coded
-    kind = ThermometerInput if is_coded else StandardizeInput
-    return kind.fit(X, y, sample_weight, n_thresholds)
+    of_rows, of_images = (
+        (ThermometerInput, ThermometerImages) if is_coded else (StandardizeInput, StandardizeImages)
+    )
+    kind = of_rows if layout is None else of_images
+    return kind.fit(X, y, sample_weight, n_thresholds, layout)
+
+
+def _moments(X, y, sample_weight, n_channels):
+    """Return the channels that vary, and their means and reciprocal standard deviations.
+
+    Feature j belongs to channel ``j % n_channels``.
+    """
+    values = np.concatenate([block.astype(np.float32) for block in _blocks(X)])
+    # Merged first, so that repeated and weighted rows give the same bits of mean and scale.
+    index, weight, _ = merge_rows(np.column_stack([values + np.float32(0), y]), sample_weight)
+    values, share = values[index], weight / weight.sum()
+    parts = [slice(start, start + 64) for start in range(0, X.shape[1], 64)]
+    of_channels = (X.shape[1] // n_channels, n_channels)
+
+    def per_channel(reduce, dtype, join=np.mean):
+        found = np.empty(X.shape[1], dtype)
+        for part in parts:
+            found[part] = reduce(values[:, part], part)
+        return join(found.reshape(of_channels), 0)
+
+    means = per_channel(lambda block, _: share @ block.astype(np.float64), np.float64)
+    of_features = np.tile(means, of_channels[0])
+    variances = per_channel(
+        lambda block, part: share @ np.square(block.astype(np.float64) - of_features[part]),
+        np.float64,
+    )
+    lows = per_channel(lambda block, _: block.min(0), np.float32, np.min)
+    highs = per_channel(lambda block, _: block.max(0), np.float32, np.max)
+    used = np.flatnonzero(lows < highs).astype(np.int32)
+    return used, means[used].astype(np.float32), (1 / np.sqrt(variances[used])).astype(np.float32)
 
 
 def _blocks(X):

@@ -10,7 +10,6 @@ from skbnn.bits import pack_bits
 from skbnn.nn.block import Block, Signal
 from skbnn.nn.named import named
 from skbnn.nn.normalizers import BatchNorm, make_normalizer
-from skbnn.nn.products import coded_product
 from skbnn.nn.quantizers import make_quantizer
 from skbnn.nn.randomness import Dropout
 from skbnn.packed.folding import fold
@@ -89,7 +88,7 @@ class _Coded(_Linear):
 
     def sums(self, x):
         """Return the sums of the units, exact integers times the codes' units."""
-        z = coded_product(self.dropout(x.flatten(1)), self.weight_quantizer(self.weight))
+        z = self.weight_quantizer.product(self.dropout(x.flatten(1)), self.weight)
         return z * self.dropout.gain
 
     def freeze(self, signal):  # noqa: D102
@@ -128,17 +127,22 @@ class CodedHidden(_Coded):
         self.activation_quantizer.freeze()
         return Signal(BitCode(self.n_units))
 
-    def pack(self):  # noqa: D102
+    def folded(self):
+        """Return weights, thresholds and which units were negated, once all the rest is folded."""
+
         def decide(sums):
             activation = self._activation(torch.from_numpy(sums) * self.unit)
             return self.activation_quantizer.encode(activation).bits[0].numpy()
 
-        code = self.takes.value
+        largest = self.matrix.n_bits * self.takes.value.largest * self.matrix.largest
         with torch.no_grad():
-            folded = fold(decide, code.n_bits * code.largest * self.matrix.largest)
-        return BinaryLinear(
-            negate(self.matrix, folded.negated), code, SignThreshold(narrowest(folded.thresholds))
-        )
+            folded = fold(decide, largest)
+        output = SignThreshold(narrowest(folded.thresholds))
+        return negate(self.matrix, folded.negated), output, folded.negated
+
+    def pack(self):  # noqa: D102
+        weights, output, _ = self.folded()
+        return BinaryLinear(weights, self.takes.value, output)
 
 
 class CodedOutput(_Coded):
@@ -225,9 +229,12 @@ class _Real(_Linear):
     is_last = False
 
     def forward(self, x, sample_weight=None):  # noqa: D102
+        return self.nonlinearity(self.normalizer(self.sums(x), sample_weight))
+
+    def sums(self, x):
+        """Return the sums of the units."""
         w = self.weight_quantizer(self.weight)
-        z = nn.functional.linear(self.dropout(x.flatten(1)) * self.dropout.gain, w)
-        return self.nonlinearity(self.normalizer(z, sample_weight))
+        return nn.functional.linear(self.dropout(x.flatten(1)) * self.dropout.gain, w)
 
     def freeze(self, signal):  # noqa: D102
         self.weight_quantizer.freeze(self.weight)

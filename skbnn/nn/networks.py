@@ -3,11 +3,12 @@
 import torch
 from torch import nn
 
+from skbnn.nn.conv import conv_blocks
 from skbnn.nn.inputs import make_input
 from skbnn.nn.linear import linear_blocks
 from skbnn.nn.quantizers import Quantizer
 
-__all__ = ["FrozenNetwork", "Network", "dense_network"]
+__all__ = ["FrozenNetwork", "Network", "conv_network", "dense_network"]
 
 
 class Network(nn.Module):
@@ -139,3 +140,60 @@ def dense_network(operation, n_classes, technique, *, hidden_layer_sizes, **sett
         hidden_layer_sizes = ()
     widths = (operation.gives.width, *hidden_layer_sizes, n_classes)
     return Network(inputs, linear_blocks(widths, technique, **settings))
+
+
+def conv_network(
+    operation,
+    n_classes,
+    technique,
+    *,
+    channels,
+    kernel_size,
+    pool_sizes,
+    padding_value,
+    hidden_layer_sizes,
+    hidden_dropout,
+    **settings,
+):
+    """Return a convolutional network: convolutions, then dense layers.
+
+    Without inputs, which is where every pixel is the same, it has the last layer alone.
+
+    Parameters
+    ----------
+    operation : Operation
+        Fitted input operation of images.
+    n_classes : int
+        Number of classes.
+    technique : Technique
+        Choices on every axis.
+    channels, kernel_size, pool_sizes, padding_value
+        See :func:`skbnn.nn.conv.conv_blocks`.
+    hidden_layer_sizes : sequence of int
+        Units of each dense hidden layer.
+    hidden_dropout : float
+        Fraction of the results of each hidden layer dropped in training.
+    **settings
+        Further arguments of :func:`skbnn.nn.conv.conv_blocks`.
+
+    Returns
+    -------
+    network : Network
+    """
+    inputs = make_input(operation)
+    if operation.gives.width == 0:
+        channels = pool_sizes = hidden_layer_sizes = ()
+    blocks, width = conv_blocks(
+        operation.shape,
+        channels,
+        kernel_size,
+        pool_sizes,
+        technique,
+        padding_value=padding_value,
+        hidden_dropout=hidden_dropout,
+        **settings,
+    )
+    settings["input_dropout"] = hidden_dropout if blocks else settings["input_dropout"]
+    widths = (width, *hidden_layer_sizes, n_classes)
+    dense = linear_blocks(widths, technique, hidden_dropout=hidden_dropout, **settings)
+    return Network(inputs, [*blocks, *dense])

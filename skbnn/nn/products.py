@@ -1,18 +1,23 @@
 """The matrix product of coded tensors in training: exact forward, fast backward.
 
 Rows and weights of -1, 0 and +1 fit 8-bit integers, whose products CPUs with VNNI or AMX
-instructions sum exactly and several times faster than float32. Gradients are real numbers: where
-the CPU multiplies bfloat16 they are rounded to it (three decimal digits, far below their own
-noise), elsewhere they stay float32. The forward sums are integers below 2^24 and therefore the
-same, bit for bit, on every machine.
+instructions sum exactly and four times faster than float32. The forward sums are integers below
+2^24 and therefore the same, bit for bit, on every machine.
+
+Gradients are real numbers. Where 8-bit products are fast, each row of the gradient (each column, for
+the gradient of the weights) is rounded to 8 bits of its own largest value, so that the backward
+products are as fast; the rounding is far below the noise of a batch. Elsewhere they stay float32.
 """
 
 from functools import cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
-__all__ = ["coded_product"]
+from skbnn.bits import sign_bits
+
+__all__ = ["coded_product", "sign_product"]
 
 _SMALL = 1 << 20
 
@@ -27,30 +32,58 @@ def _int8_is_fast():
     return hasattr(torch, "_int_mm") and _has("avx512_vnni", "vnni", "amx_tile")
 
 
-def _gradient_dtype():
-    return torch.bfloat16 if _has("avx512_bf16", "amx_tile") else torch.float32
+def _levels(grad, dim):
+    """Round a gradient to 8 bits, on a scale for each slice along the other dimension.
+
+    Returns
+    -------
+    levels : int8 Tensor
+    scales : float32 Tensor that broadcasts against it
+        ``levels * scales`` is the gradient, within half a scale.
+    """
+    # A gradient of zeros has levels of zeros, on any scale.
+    scales = (grad.abs().amax(dim, keepdim=True) / 127).clamp_(min=torch.finfo(grad.dtype).tiny)
+    return (grad / scales).round_().to(torch.int8), scales
+
+
+def _whole(w):
+    """Return a tensor that holds -1, 0 and +1 as int8."""
+    return w.to(torch.int8)
+
+
+def _signs(w):
+    """Return the signs of a tensor as int8, in a quarter of the time of torch's comparison."""
+    bits = sign_bits(w.detach().numpy()).view(np.int8)
+    bits += bits
+    bits -= 1
+    return torch.from_numpy(bits)
+
+
+def _floats(sums):
+    """Return int32 sums as float32, in the same memory."""
+    return sums.view(torch.float32).copy_(sums)
 
 
 class _Int8Product(torch.autograd.Function):
-    """``x @ w.T`` of tensors that hold -1, 0 and +1."""
+    """``x @ quantize(w).T`` of 8-bit tensors; the gradient of ``quantize(w)`` goes to w."""
 
     @staticmethod
-    def forward(ctx, x, w):
-        x, w = x.to(torch.int8), w.to(torch.int8)
+    def forward(ctx, x, w, quantize):
+        x, w = x.to(torch.int8), quantize(w)
         ctx.save_for_backward(x, w)
-        return torch._int_mm(x, w.t()).to(torch.float32)
+        return _floats(torch._int_mm(x, w.t()))
 
     @staticmethod
     def backward(ctx, grad):
         x, w = ctx.saved_tensors
-        dtype = _gradient_dtype()
-        grad = grad.to(dtype)
         grad_x = grad_w = None
         if ctx.needs_input_grad[0]:
-            grad_x = (grad @ w.to(dtype)).to(torch.float32)
+            levels, scales = _levels(grad, 1)
+            grad_x = _floats(torch._int_mm(levels, w)).mul_(scales)
         if ctx.needs_input_grad[1]:
-            grad_w = (grad.t() @ x.to(dtype)).to(torch.float32)
-        return grad_x, grad_w
+            levels, scales = _levels(grad, 0)
+            grad_w = _floats(torch._int_mm(levels.t(), x)).mul_(scales.t())
+        return grad_x, grad_w, None
 
 
 def coded_product(x, w):
@@ -68,9 +101,36 @@ def coded_product(x, w):
     z : Tensor of shape (n, n_units), of the dtype of w
         Exact sums.
     """
+    if _is_fast(x, w):
+        return _Int8Product.apply(x, w, _whole)
+    return F.linear(x.to(w.dtype), w)
+
+
+def sign_product(x, latent, quantize):
+    """Return ``coded_product(x, sign(latent))``; its gradient goes to the latent weights as it is.
+
+    Parameters
+    ----------
+    x : float Tensor of shape (n, n_in)
+        Rows that hold -1, 0 and +1.
+    latent : float Tensor of shape (n_units, n_in)
+        Latent weights.
+    quantize : callable
+        Sign with that gradient, for where there is no faster way.
+
+    Returns
+    -------
+    z : Tensor of shape (n, n_units), of the dtype of latent
+        Exact sums.
+    """
+    if _is_fast(x, latent):
+        return _Int8Product.apply(x, latent, _signs)
+    return coded_product(x, quantize(latent))
+
+
+def _is_fast(x, w):
+    """Whether the 8-bit product is right and worth its conversions."""
     # Where a dimension is 1 its stride is arbitrary, and torch's 8-bit product can be wrong without
     # a word: github.com/pytorch/pytorch/issues/195066.
     is_large = x.shape[0] * w.numel() >= _SMALL and min(*x.shape, *w.shape) > 1
-    if is_large and w.dtype == torch.float32 and x.device.type == "cpu" and _int8_is_fast():
-        return _Int8Product.apply(x, w)
-    return F.linear(x.to(w.dtype), w)
+    return is_large and w.dtype == torch.float32 and x.device.type == "cpu" and _int8_is_fast()

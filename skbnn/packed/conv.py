@@ -70,7 +70,7 @@ class BinaryConv(BinaryProduct):
         window, width = self.window, n_words(self.weights.n_units)
         minima = np.zeros(width, np.uint64) if self.minima is None else self.minima
         layout = layout_of(window, self.weights.words, self.padding_value == 1, kernels)
-        write = (self._prepare_fused if self._is_plain else self._prepare_sums)(kernels, layout)
+        write = (self._prepare_fused if self.is_plain else self._prepare_sums)(kernels, layout)
 
         def run(images):
             out = np.empty((len(images), *window.pooled, width), np.uint64)

@@ -54,6 +54,11 @@ class ImageLayout:
         return tuple(size // self.block for size in self.shape[:2])
 
     @property
+    def n_pixels(self):
+        """Pixels of an image."""
+        return self.shape[0] * self.shape[1]
+
+    @property
     def steps(self):
         """Features from one line of blocks to the next, and from one block to the next."""
         _, width, channels = self.shape
@@ -63,6 +68,12 @@ class ImageLayout:
         """Return features of the first block: the given channels of each of its pixels."""
         line, column = np.mgrid[: self.block, : self.block].reshape(2, -1, 1)
         return ((line * self.shape[1] + column) * self.shape[2] + channels).ravel()
+
+    def columns(self, channels):
+        """Return the features of all blocks, one block after another."""
+        (lines, columns), (line, column) = self.places, self.steps
+        places = np.add.outer(line * np.arange(lines), column * np.arange(columns))
+        return np.add.outer(places, self.features(channels)).ravel()
 
 
 @register("image-thermometer")
@@ -169,18 +180,10 @@ class ImageStandardize(Operation):
         """Standardised rows, blocks of pixels line by line."""
         return Reals(math.prod(self.shape))
 
-    @property
-    def columns(self):
-        """Feature of each element of the result, int64 of shape (n_elements,)."""
-        first = self.layout.features(self.channels.astype(np.int64))
-        (lines, columns), steps = self.layout.places, self.layout.steps
-        places = np.add.outer(steps[0] * np.arange(lines), steps[1] * np.arange(columns))
-        return np.add.outer(places, first).ravel()
-
     def prepare(self, kernels, real=np.float64):  # noqa: D102
-        columns = self.columns
-        repeats = len(columns) // max(1, len(self.channels))
-        means, scales = (np.tile(a, repeats).astype(real) for a in (self.means, self.scales))
+        columns = self.layout.columns(self.channels.astype(np.int64))
+        repeated = (np.tile(a, self.layout.n_pixels) for a in (self.means, self.scales))
+        means, scales = (a.astype(real) for a in repeated)
 
         def run(X):
             refuse_not_finite(X)

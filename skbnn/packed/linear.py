@@ -50,7 +50,8 @@ class BinaryProduct(Operation):
         return self.weights.n_bits * self.takes.largest * self.weights.largest
 
     @property
-    def _is_plain(self):
+    def is_plain(self):
+        """Whether rows and weights are plain +-1."""
         return self.takes.is_sign and self.weights.is_sign
 
     @property
@@ -104,19 +105,38 @@ class BinaryLinear(BinaryProduct):
         return self.output.gives
 
     def prepare(self, kernels, real=np.float64):  # noqa: D102
-        if self._is_plain and isinstance(self.output, SignThreshold):
+        if self.is_plain and isinstance(self.output, SignThreshold):
             return self._prepare_fused(kernels)
         sums, finish = self._prepare_sums(kernels), self.output.prepare(kernels, self._sum_dtype)
         return lambda rows: finish(sums(rows))
 
-    def _prepare_fused(self, kernels):
-        """Return the function from signs to signs, compared inside the product's registers."""
+    def fused_layout(self):
+        """Return units and limits of a plain hidden layer, as ``compare_mismatches`` takes them.
+
+        ``n - 2 m >= t`` is ``m <= (n - t) // 2``, inside the product's own registers.
+        """
         n_units, code = self.weights.n_units, self.takes
         units = interleave(code.lay_out(self.weights.words[0]), 32)
         limits = np.full(len(units) * 32, -1, np.int64)
-        # n - 2 m >= t is m <= (n - t) // 2.
         limits[:n_units] = (code.n_bits - self.output.thresholds.astype(np.int64)) // 2
-        width = n_words(n_units)
+        return units, limits
+
+    def plain_layout(self):
+        """Return units of a plain output layer, and the factors and bases of its scores.
+
+        The score ``a (n - 2 m) + b`` is ``b + a n - 2 a m``; it fits int32, and so its parts may
+        wrap.
+        """
+        units = interleave(
+            self.takes.lay_out(self.weights.words[0]), lanes_for(self.weights.n_units)
+        )
+        multipliers = self.output.multipliers.astype(np.int64)
+        bases = self.output.offsets + multipliers * self.weights.n_bits
+        return units, ((-2 * multipliers).astype(np.int32), bases.astype(np.int32))
+
+    def _prepare_fused(self, kernels):
+        units, limits = self.fused_layout()
+        code, width = self.takes, n_words(self.weights.n_units)
 
         def run(rows):
             out = np.empty((len(rows), width), np.uint64)

@@ -14,21 +14,20 @@ The contracts that everything rests on:
 """
 
 import math
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from skbnn.bits import backend as kernels_of
+from skbnn.packed.blocks import check_rows, run_blocks
+from skbnn.packed.chain import prepare_chain
 from skbnn.packed.cost import Summary, layer_cost
 from skbnn.packed.operation import Operation
 from skbnn.packed.values import Immutable, Raw, Scores, require
 
-__all__ = ["PackedModel", "run_blocks"]
+__all__ = ["PackedModel"]
 
-_ROW_BLOCK = 512
-_DTYPES = tuple(np.dtype(t) for t in (np.float32, np.float64, np.uint8, np.bool_))
+_WORK_OF_A_THREAD = 2**31
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +99,8 @@ class PackedModel(Immutable):
             f"precision={self.precision!r} is neither 'float64' nor 'float32'.",
         )
         real = getattr(np, self.precision)
-        runs = [operation.prepare(kernels, real) for operation in operations]
+        chain = prepare_chain(operations, kernels)
+        runs = [chain] if chain else [op.prepare(kernels, real) for op in operations]
         kept = {"operations": operations, "classes": classes, "probability_scale": scale}
         for name, value in (*kept.items(), ("_runs", runs)):
             object.__setattr__(self, name, value)
@@ -161,10 +161,7 @@ class PackedModel(Immutable):
             If X has another width or number of dimensions, is not numeric, or holds values that
             are not finite.
         """
-        X = self._checked(X)
-        scores = self.operations[-1].gives
-        out = np.empty((X.shape[0], scores.width), np.int32 if scores.integer else np.float32)
-        return run_blocks(self._runs, X, out, n_jobs=n_jobs)
+        return self._run(self._score, X, n_jobs)
 
     def predict(self, X, *, n_jobs=1):
         """Return the class label of each row.
@@ -180,7 +177,7 @@ class PackedModel(Immutable):
         -------
         labels : ndarray of shape (n_samples,)
         """
-        return self.classes[self.scores(X, n_jobs=n_jobs).argmax(1)]
+        return self._run(self._label, X, n_jobs)
 
     def decision_function(self, X, *, n_jobs=1):
         """Return real-valued scores in scikit-learn's shape.
@@ -225,6 +222,28 @@ class PackedModel(Immutable):
         powers = np.exp(logits - logits.max(1, keepdims=True))
         return powers / powers.sum(1, keepdims=True)
 
+    def _run(self, run, X, n_jobs):
+        """Apply a function of the model to rows; a thread gets work for some milliseconds."""
+        X = check_rows(X, self.n_features)
+        smallest = 0
+        if n_jobs not in (None, 1):
+            cost = self.summary()
+            smallest = _WORK_OF_A_THREAD // (cost.binary_ops + 16 * cost.float_ops + 1)
+        return run_blocks(run, X, n_jobs=n_jobs, smallest=smallest)
+
+    def _score(self, rows):
+        """Return the scores of one block of rows."""
+        for run in self._runs:
+            rows = run(rows)
+        if rows.dtype.kind == "i":
+            return rows
+        limit = np.finfo(np.float32).max
+        return np.clip(rows, -limit, limit).astype(np.float32)
+
+    def _label(self, rows):
+        """Return the labels of one block of rows."""
+        return self.classes[self._score(rows).argmax(1)]
+
     def _real_scores(self, X, n_jobs, unit):
         return self.scores(X, n_jobs=n_jobs).astype(np.float64) * unit
 
@@ -239,75 +258,3 @@ class PackedModel(Immutable):
         from skbnn.packed.format import save
 
         save(self, path)
-
-    def _checked(self, X):
-        """Return X as a 2-D numeric matrix of the right width, without looking at its values."""
-        if not hasattr(X, "toarray"):
-            X = np.asarray(X)
-        if X.ndim != 2:
-            hint = " Reshape one row with X.reshape(1, -1)." if X.ndim == 1 else ""
-            raise ValueError(f"Expected a 2-D array of rows, got {X.ndim} dimension(s).{hint}")
-        if X.shape[1] != self.n_features:
-            raise ValueError(
-                f"X has {X.shape[1]} features, but this model reads {self.n_features} features."
-            )
-        if X.dtype.kind not in "fiub":
-            raise ValueError(f"X must hold numbers, got dtype {X.dtype}.")
-        return X.tocsr() if hasattr(X, "tocsr") else X
-
-
-def run_blocks(steps, X, out, *, n_jobs=1):
-    """Run prepared operations one after another, over blocks of rows that stay in cache.
-
-    Parameters
-    ----------
-    steps : list of callable
-        What operations prepared; the last gives a row of results for each row.
-    X : ndarray or CSR matrix of shape (n_samples, n_features)
-        Rows.
-    out : ndarray of shape (n_samples, n_results)
-        Written.
-    n_jobs : int or None, default=1
-        Threads that share the rows; -1 for one on each core.
-
-    Returns
-    -------
-    out : ndarray
-    """
-
-    def run_block(start):
-        rows = _block(X, start)
-        for step in steps:
-            rows = step(rows)
-        if rows.dtype.kind == "f":
-            limit = np.finfo(out.dtype).max
-            rows = np.clip(rows, -limit, limit)
-        out[start : start + _ROW_BLOCK] = rows
-
-    starts = range(0, X.shape[0], _ROW_BLOCK)
-    n_threads = min(_n_threads(n_jobs), len(starts))
-    if n_threads > 1:
-        with ThreadPoolExecutor(n_threads) as pool:
-            # Listing the results passes on an error of a block.
-            list(pool.map(run_block, starts))
-    else:
-        for start in starts:
-            run_block(start)
-    return out
-
-
-def _block(X, start):
-    """Return one block of rows, C-contiguous and of a dtype that the input operations read."""
-    rows = X[start : start + _ROW_BLOCK]
-    if hasattr(rows, "toarray"):
-        rows = rows.toarray()
-    return np.ascontiguousarray(rows, rows.dtype if rows.dtype in _DTYPES else np.float64)
-
-
-def _n_threads(n_jobs):
-    """Return a number of threads from scikit-learn's ``n_jobs``."""
-    if n_jobs is None:
-        return 1
-    if n_jobs == 0:
-        raise ValueError("n_jobs must be positive, or negative to count from all cores.")
-    return n_jobs if n_jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + n_jobs)

@@ -1,5 +1,7 @@
 """The product of coded tensors: exact forward on every path, gradients rounded at most."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skbnn.nn import products
-from skbnn.nn.products import coded_product
+from skbnn.nn.products import coded_product, sign_product
+from skbnn.nn.quantizers import SignWeights, StochasticWeights
 
 needs_int8 = pytest.mark.skipif(
     not hasattr(torch, "_int_mm"), reason="this torch has no 8-bit integer product"
@@ -27,7 +30,7 @@ def tensors(n, n_in, n_units, seed, dtype=torch.float32):
 @given(*[st.integers(2, 200)] * 3, st.integers(0, 1000))
 def test_int8_equals_float_bit_for_bit(n, n_in, n_units, seed):
     x, w = tensors(n, n_in, n_units, seed)
-    found = products._Int8Product.apply(x, w)
+    found = products._Int8Product.apply(x, w, products._whole)
     assert found.dtype == torch.float32
     assert torch.equal(found, F.linear(x, w))
 
@@ -55,30 +58,76 @@ def test_large_product_takes_the_fast_path_where_there_is_one(monkeypatch):
 
 
 @needs_int8
-@pytest.mark.parametrize(
-    ("dtype", "rtol"), [(torch.bfloat16, 2**-7), (torch.float32, 1e-5)], ids=["bfloat16", "float32"]
-)
-def test_gradients(dtype, rtol, monkeypatch):
-    monkeypatch.setattr(products, "_gradient_dtype", lambda: dtype)
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+def test_gradients_are_rounded_to_8_bits_of_each_row_or_column(size):
     x, w = tensors(90, 130, 70, seed=1)
     generator = torch.Generator().manual_seed(2)
-    pull = torch.randn(90, 70, generator=generator)
+    # Rows and columns of very different size, as samples and units have them.
+    pull = size * torch.randn(90, 70, generator=generator)
+    pull *= torch.logspace(-3, 0, 90)[:, None] * torch.logspace(-2, 0, 70)
     a, b = (t.clone().requires_grad_() for t in (x, w))
-    products._Int8Product.apply(a, b).backward(pull)
-    expected_x, expected_w = pull @ w, pull.t() @ x
-    # Each of n terms is rounded by rtol at most, in random directions.
-    torch.testing.assert_close(a.grad, expected_x, rtol=0, atol=rtol * 4 * 70**0.5)
-    torch.testing.assert_close(b.grad, expected_w, rtol=0, atol=rtol * 4 * 90**0.5)
+    products._Int8Product.apply(a, b, products._whole).backward(pull)
+    # Half a level for each term at most; signs are random, so sums grow with the root.
+    step = pull.abs().amax(1, keepdim=True) / 127
+    assert ((a.grad - pull @ w).abs() <= 3 * step * math.sqrt(70)).all()
+    step = pull.abs().amax(0)[:, None] / 127
+    assert ((b.grad - pull.t() @ x).abs() <= 3 * step * math.sqrt(90)).all()
     assert a.grad.dtype == b.grad.dtype == torch.float32
+
+
+@needs_int8
+def test_gradient_of_whole_levels_is_exact():
+    x, w = tensors(90, 130, 70, seed=1)
+    pull = torch.randint(-127, 128, (90, 70), generator=torch.Generator().manual_seed(2)).float()
+    pull[:, 0], pull[0] = 127, 127
+    a, b = (t.clone().requires_grad_() for t in (x, w))
+    products._Int8Product.apply(a, b, products._whole).backward(pull)
+    torch.testing.assert_close(a.grad, pull @ w)
+    torch.testing.assert_close(b.grad, pull.t() @ x)
+
+
+@needs_int8
+def test_gradient_of_zeros():
+    x, w = tensors(10, 20, 30, seed=1)
+    a, b = (t.clone().requires_grad_() for t in (x, w))
+    products._Int8Product.apply(a, b, products._whole).backward(torch.zeros(10, 30))
+    assert not a.grad.any() and not b.grad.any()
 
 
 @needs_int8
 def test_gradient_only_where_it_is_needed():
     x, w = tensors(10, 20, 30, seed=1)
     w.requires_grad_()
-    products._Int8Product.apply(x, w).sum().backward()
+    products._Int8Product.apply(x, w, products._whole).sum().backward()
     assert x.grad is None
     torch.testing.assert_close(w.grad, x.sum(0).expand(30, -1))
+
+
+@pytest.mark.parametrize("n", [256, 5])
+def test_sign_product_is_the_product_with_the_signs(n):
+    x, _ = tensors(n, 64, 512, seed=5)
+    latent = torch.randn(512, 64, generator=torch.Generator().manual_seed(6))
+    latent[0] = torch.tensor([0.0, -0.0]).repeat(32)
+    quantize = SignWeights()
+    a, b = (latent.clone().requires_grad_() for _ in range(2))
+    found, expected = sign_product(x, a, quantize), coded_product(x, quantize(b))
+    assert torch.equal(found, expected)
+    pull = torch.randint(-127, 128, (n, 512), generator=torch.Generator().manual_seed(7)).float()
+    pull[0] = 127
+    found.backward(pull)
+    expected.backward(pull)
+    torch.testing.assert_close(a.grad, b.grad)
+    assert a.grad.abs().sum() > 0
+
+
+def test_stochastic_weights_are_drawn_for_the_product():
+    x, _ = tensors(256, 64, 512, seed=5)
+    latent = torch.full((512, 64), 0.2)
+    quantizer = StochasticWeights(generator=torch.Generator().manual_seed(0)).train()
+    first, second = (quantizer.product(x, latent) for _ in range(2))
+    assert not torch.equal(first, second)
+    quantizer.eval()
+    assert torch.equal(quantizer.product(x, latent), x.sum(1, keepdim=True).expand(-1, 512))
 
 
 def test_float64_weights_give_float64_sums():

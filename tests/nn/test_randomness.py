@@ -16,7 +16,7 @@ def test_uniform_shape_and_grid(shape):
     assert u.shape == shape
     assert u.dtype == torch.float32
     assert ((u >= 0) & (u < 1)).all()
-    assert torch.equal(u * 2**15, (u * 2**15).round())
+    assert torch.equal(u * 2**16, (u * 2**16).round())
 
 
 def test_uniform_is_uniform():

@@ -1,0 +1,143 @@
+"""The definitions of the kernels of images; see :mod:`skbnn.bits.reference`."""
+
+import numpy as np
+
+from skbnn.bits._blocks import mismatches, row_blocks
+from skbnn.bits.packing import WORD_BITS, pack_bits, unpack_bits
+
+__all__ = ["compare_windows", "count_windows", "encode_images", "gather_windows", "pool_images"]
+
+
+def _windows(images, height, width, stride):
+    """Return the windows of images as rows: shape (..., n_rows, n_columns, height * width * w)."""
+    windows = np.lib.stride_tricks.sliding_window_view(images, (height, width), (-3, -2))
+    windows = windows[..., ::stride, ::stride, :, :, :]
+    # The words of a pixel come first among the three last axes; they belong last.
+    windows = np.moveaxis(windows, -3, -1)
+    return windows.reshape(*windows.shape[:-3], -1)
+
+
+def gather_windows(images, n_bits, height, width, stride, out):
+    """Collect the bits under each place of a window, without gaps.
+
+    Parameters
+    ----------
+    images : uint64 ndarray of shape (n_images, image height, image width, n_words(n_bits))
+        Images of packed pixels.
+    n_bits : int
+        Bits of a pixel.
+    height, width, stride : int
+        Size and step of the window.
+    out : uint64 ndarray of shape (n_images, n_rows, n_columns, n_words(height * width * n_bits))
+        Bit ``(i * width + j) * n_bits + c`` of a place is bit c of pixel (i, j) of its window.
+    """
+    for block in row_blocks(len(images), out[0].size * WORD_BITS if len(out) else 1):
+        bits = unpack_bits(images[block], n_bits)
+        out[block] = pack_bits(_windows(bits, height, width, stride))
+
+
+def count_windows(images, height, width, stride, units, out):
+    """Count the bits in which windows of images and units differ.
+
+    Parameters
+    ----------
+    images : uint64 ndarray of shape (n_images, n_planes, image height, image width, n_words)
+        Images of packed pixels, padding included.
+    height, width, stride : int
+        Size and step of the window.
+    units : uint64 ndarray of shape (n_blocks, height * width * n_words, lanes)
+        Interleaved units, lanes 16 or 32; a unit's words are those of its pixels, row by row.
+    out : int32 ndarray of shape (n_images, n_rows, n_columns, n_planes, n_units)
+        Mismatches of each place of the window, for the first units only where ``n_units`` is
+        less than ``n_blocks * lanes``.
+    """
+    for image, result in zip(images, out, strict=True):
+        windows = _windows(image, height, width, stride)
+        counts = mismatches(windows.reshape(-1, units.shape[1]), units, out.shape[4])
+        counts = counts.reshape(*windows.shape[:3], -1)
+        result[:] = np.moveaxis(counts, 0, 2)
+
+
+def compare_windows(images, height, width, stride, units, limits, rows, columns, out):
+    """Compare the mismatches of windows and units with limits: a whole convolution.
+
+    Limits depend on the place only in zones, since zeros around an image, which have no bit,
+    change the sums near its borders.
+
+    Parameters
+    ----------
+    images : uint64 ndarray of shape (n_images, image height, image width, n_words)
+        Images of packed pixels, padding included.
+    height, width, stride : int
+        Size and step of the window.
+    units : uint64 ndarray of shape (n_blocks, height * width * n_words, 32)
+        Interleaved units; a unit's words are those of its pixels, row by row.
+    limits : int64 ndarray of shape (n_row_zones, n_column_zones, n_blocks * 32)
+        Limit of each unit in each zone; -1 for units that are padding, so that their bit is 0.
+    rows, columns : int64 ndarray of shape (n_row_zones + 1,), (n_column_zones + 1,)
+        Where zones begin and, at last, end.
+    out : uint64 ndarray of shape (n_images, n_rows, n_columns, n_words(n_blocks * 32))
+        Packed pixels of the bits ``mismatches <= limit``.
+    """
+    zones = np.repeat(np.repeat(limits, np.diff(rows), 0), np.diff(columns), 1)
+    for image, result in zip(images, out, strict=True):
+        windows = _windows(image, height, width, stride)
+        counts = mismatches(windows.reshape(-1, units.shape[1]), units, limits.shape[2])
+        result[:] = pack_bits(counts.reshape(zones.shape) <= zones)
+
+
+def pool_images(images, height, width, minima, out):
+    """Pool the bits of neighbouring pixels: whether any is 1, or whether all are.
+
+    Parameters
+    ----------
+    images : uint64 ndarray of shape (n_images, image height, image width, n_words)
+        Images of packed pixels.
+    height, width : int
+        Size and step of the window. Rows and columns that fill no window are left out.
+    minima : uint64 ndarray of shape (n_words,)
+        Bits of which all have to be 1.
+    out : uint64 ndarray of shape (n_images, image height // height, image width // width, n_words)
+        Pooled images.
+    """
+    n_rows, n_columns = out.shape[1:3]
+    cut = images[:, : n_rows * height, : n_columns * width]
+    windows = cut.reshape(len(images), n_rows, height, n_columns, width, len(minima))
+    any_bits = np.bitwise_or.reduce(windows, (2, 4))
+    all_bits = np.bitwise_and.reduce(windows, (2, 4))
+    out[:] = (any_bits & ~minima) | (all_bits & minima)
+
+
+def encode_images(X, thresholds, features, steps, out):
+    """Encode the pixels of images as thermometer bits, ``float32(x) >= threshold``.
+
+    Parameters
+    ----------
+    X : float64, float32, uint8 or bool ndarray of shape (n_rows, n_features)
+        Raw rows.
+    thresholds : float32 ndarray of shape (n_bits,)
+        Threshold of each bit of a pixel.
+    features : int64 ndarray of shape (n_bits,)
+        Feature of each bit of the first pixel.
+    steps : tuple of two ints
+        Features from one line of pixels to the next, and from one pixel to the next.
+    out : uint64 ndarray of shape (n_rows, height, width, n_words(n_bits))
+        Packed pixels; of no use where the status is not 0.
+
+    Returns
+    -------
+    status : int
+        0; or 1 if any feature, encoded or not, is NaN; else 2 if any is infinite as float32.
+    """
+    height, width = out.shape[1:3]
+    pixels = np.add.outer(steps[0] * np.arange(height), steps[1] * np.arange(width))
+    status = 0
+    for block in row_blocks(len(X), X.shape[1] + pixels.size * len(features)):
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = X[block].astype(np.float32)
+        if np.isnan(values).any():
+            return 1
+        if np.isinf(values).any():
+            status = 2
+        out[block] = pack_bits(values[:, pixels[:, :, None] + features] >= thresholds)
+    return status

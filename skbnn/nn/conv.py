@@ -1,0 +1,216 @@
+"""Convolution blocks: windows of images, max-pooling, then what dense blocks do to their sums.
+
+Images flow as rows, line by line, pixel by pixel, channel by channel, which is torch's
+``channels_last`` in memory: a dense block reads them as they are. Inside a block each place is a
+row of its own, so normalisers and quantizers see rows of units, whatever the product was.
+
+A max-pool stands between convolution and batch norm. It does not commute with a falling step, so
+packed it is the greatest bit of a window for units that rise, and the least for those that were
+negated.
+"""
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from skbnn.bits import pack_bits
+from skbnn.nn.block import Signal
+from skbnn.nn.linear import CodedHidden, RealHidden
+from skbnn.nn.quantizers import make_quantizer
+from skbnn.packed.conv import BinaryConv, MixedConv, RealConv
+from skbnn.packed.values import BitImage, Reals
+from skbnn.packed.windows import Window
+
+__all__ = ["CodedConvolution", "RealConvolution", "conv_blocks", "convolve"]
+
+
+def convolve(x, weight, window, padding):
+    """Convolve and max-pool rows that are images.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n, height * width * channels)
+        Images.
+    weight : Tensor of shape (n_units, window.n_taps)
+        Weights, line by line, pixel by pixel, channel by channel.
+    window : Window
+        Size and step of the window and of the pool.
+    padding : float
+        What pads the images.
+
+    Returns
+    -------
+    z : Tensor of shape (n * n_places, n_units)
+        Sums of -1, 0 and +1 are exact: they are whole numbers far below 2^24.
+    """
+    margins = window.margins
+    images = x.reshape(-1, *window.shape)
+    if padding:
+        (top, left), margins = margins, 0
+        images = F.pad(images, (0, 0, left, left, top, top), value=padding)
+    filters = weight.reshape(-1, *window.kernel, window.shape[2])
+    images, filters = (t.permute(0, 3, 1, 2) for t in (images, filters))
+    z = F.conv2d(images, filters, stride=window.stride, padding=margins)
+    if window.pool != (1, 1):
+        z = F.max_pool2d(z, window.pool)
+    return z.permute(0, 2, 3, 1).reshape(-1, len(weight))
+
+
+class _Places:
+    """What both convolution blocks share: each place of the pooled results is a row of sums.
+
+    Parameters
+    ----------
+    window : Window
+        Size and step of the window and of the pool.
+    n_units : int
+        Channels of the results.
+    technique : Technique
+        Choices on every axis.
+    padding_value : {-1, 0, 1}
+        What pads the images.
+    **settings
+        Further arguments of a dense block.
+    """
+
+    def __init__(self, window, n_units, technique, padding_value, **settings):
+        super().__init__(window.n_taps, n_units, technique, **settings)
+        self.window = window
+        self.padding_value = padding_value
+
+    def forward(self, x, sample_weight=None):  # noqa: D102
+        if sample_weight is not None:
+            sample_weight = sample_weight.repeat_interleave(math.prod(self.window.pooled))
+        return super().forward(x, sample_weight).reshape(len(x), self.n_results)
+
+    def sums(self, x):
+        """Return the pooled sums of every place and unit."""
+        weight = self.weight_quantizer(self.weight)
+        z = convolve(self.dropout(x), weight, self.window, self.padding_value)
+        return z * self.dropout.gain
+
+    @property
+    def n_results(self):
+        """Width of the rows it gives."""
+        return math.prod(self.window.pooled) * self.n_units
+
+
+class CodedConvolution(_Places, CodedHidden):
+    """Coded images to one bit per place and unit: convolution, max-pool, batch norm, sign."""
+
+    def __init__(self, window, n_units, technique, padding_value, **settings):
+        super().__init__(window, n_units, technique, padding_value, **settings)
+        code = self.activation_quantizer.encode(torch.zeros(1))
+        is_sign = code.scales.tolist() == [1] and int(code.offset) == 0 and code.unit == 1.0
+        if padding_value and not is_sign:
+            raise ValueError(
+                f"padding_value={padding_value} has no meaning for the activations of technique "
+                f"{technique.name!r}, which are not -1 and +1; padding_value=0 has."
+            )
+
+    def frozen_signal(self):
+        """Return what the frozen block gives: a plain sign code of images."""
+        self.activation_quantizer.freeze()
+        return Signal(BitImage((*self.window.pooled, self.n_units)))
+
+    def pack(self):  # noqa: D102
+        weights, output, negated = self.folded()
+        is_pooled = self.window.pool != (1, 1)
+        minima = pack_bits(negated) if is_pooled and negated.any() else None
+        image = self.takes.value
+        return BinaryConv(weights, image, output, self.window, self.padding_value, minima)
+
+
+class RealConvolution(_Places, RealHidden):
+    """Real images to real activations: convolution, max-pool, batch norm, ReLU.
+
+    Zeros pad, which are the mean of standardised pixels and no activation of a ReLU.
+    """
+
+    def __init__(self, window, n_units, technique, padding_value, **settings):
+        super().__init__(window, n_units, technique, 0, **settings)
+
+    def freeze(self, signal):  # noqa: D102
+        super().freeze(signal)
+        return Signal(Reals(self.n_results))
+
+    def pack(self):  # noqa: D102
+        slope, shift = (t.detach().numpy() for t in self.normalizer.affine())
+        kept = {
+            "biases": shift.astype(np.float32),
+            "window": self.window,
+            "rectify": isinstance(self.nonlinearity, nn.ReLU),
+        }
+        if self.weight_quantizer.coded:
+            matrix, unit = self.weight_matrix()
+            return MixedConv(matrix, scales=(slope * unit).astype(np.float32), **kept)
+        weights = self.weight_quantizer(self.weight.detach()).numpy().astype(np.float32)
+        return RealConv(weights, scales=slope.astype(np.float32), **kept)
+
+
+def conv_blocks(
+    shape,
+    channels,
+    kernel_size,
+    pool_sizes,
+    technique,
+    *,
+    padding_value,
+    init,
+    input_dropout,
+    hidden_dropout,
+    generator,
+):
+    """Return the convolution blocks of a network.
+
+    Kernels and pools are cut to what an image can hold: of a kernel, the taps that some pixel
+    meets; of a pool, as many places as there are.
+
+    Parameters
+    ----------
+    shape : tuple of three ints
+        Height, width and channels of the images.
+    channels : sequence of int
+        Units of each layer.
+    kernel_size : int
+        Height and width of the windows, odd.
+    pool_sizes : sequence of int
+        Height and width of the pool behind each layer; 1 for none.
+    technique : Technique
+        Choices on every axis; real or coded blocks follow from its activation quantizer.
+    padding_value : {-1, 0, 1}
+        What pads coded images.
+    init : float or None
+        Range of the initial latent weights.
+    input_dropout, hidden_dropout : float
+        Fraction of the inputs, and of the results of each layer, dropped in training.
+    generator : torch.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    blocks : list of Block
+    width : int
+        Width of the rows that the last one gives.
+    """
+    probe = make_quantizer("activations", technique.activations, generator=generator)
+    kind = CodedConvolution if probe.coded else RealConvolution
+    blocks, width = [], math.prod(shape)
+    for n_units, pool_size in zip(channels, pool_sizes, strict=True):
+        kernel = tuple(min(kernel_size, 2 * size - 1) for size in shape[:2])
+        pool = tuple(min(pool_size, size) for size in shape[:2])
+        block = kind(
+            Window(shape, kernel, 1, pool),
+            n_units,
+            technique,
+            padding_value,
+            init=init,
+            dropout=hidden_dropout if blocks else input_dropout,
+            generator=generator,
+        )
+        blocks.append(block)
+        shape, width = (*block.window.pooled, n_units), block.n_results
+    return blocks, width

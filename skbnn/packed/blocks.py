@@ -1,0 +1,104 @@
+"""Rows in blocks that stay in cache, shared out over threads."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+__all__ = ["check_rows", "run_blocks"]
+
+_ROW_BLOCK = 512
+_DTYPES = frozenset(np.dtype(t) for t in (np.float32, np.float64, np.uint8, np.bool_))
+
+
+def check_rows(X, n_features):
+    """Return X as a 2-D numeric matrix of the right width, without looking at its values.
+
+    Parameters
+    ----------
+    X : array-like or sparse array of shape (n_rows, n_features)
+        Rows.
+    n_features : int
+        The right width.
+
+    Returns
+    -------
+    X : ndarray, or CSR where sparse
+
+    Raises
+    ------
+    ValueError
+        If X has another number of dimensions or another width, or is not numeric.
+    """
+    if not (type(X) is np.ndarray or hasattr(X, "toarray")):
+        X = np.asarray(X)
+    if X.ndim != 2:
+        hint = " Reshape one row with X.reshape(1, -1)." if X.ndim == 1 else ""
+        raise ValueError(f"Expected a 2-D array of rows, got {X.ndim} dimension(s).{hint}")
+    if X.shape[1] != n_features:
+        raise ValueError(
+            f"X has {X.shape[1]} features, but this model reads {n_features} features."
+        )
+    if X.dtype not in _DTYPES and X.dtype.kind not in "fiu":
+        raise ValueError(f"X must hold numbers, got dtype {X.dtype}.")
+    return X.tocsr() if hasattr(X, "tocsr") else X
+
+
+def run_blocks(run, X, *, n_jobs=1, smallest=0):
+    """Apply a function to blocks of rows and gather what it returns.
+
+    Parameters
+    ----------
+    run : callable
+        Maps a block of rows, a C-contiguous ndarray of a dtype that input operations read, to an
+        ndarray with one result for each row. It may run in several threads at once.
+    X : ndarray or CSR matrix of shape (n_rows, n_features)
+        Rows; a C-contiguous ndarray of such a dtype is not copied.
+    n_jobs : int or None, default=1
+        Threads that share the blocks; -1 for one on each core, None for 1.
+    smallest : int, default=0
+        Rows that are worth a thread: with fewer for each of them, there are fewer threads.
+
+    Returns
+    -------
+    results : ndarray of shape (n_rows, ...)
+    """
+    n_threads = _n_threads(n_jobs)
+    n_rows = X.shape[0]
+    if n_rows <= _ROW_BLOCK:
+        return run(_block(X))
+    first = run(_block(X[:_ROW_BLOCK]))
+    out = np.empty((n_rows, *first.shape[1:]), first.dtype)
+    out[:_ROW_BLOCK] = first
+
+    def run_block(start):
+        out[start : start + _ROW_BLOCK] = run(_block(X[start : start + _ROW_BLOCK]))
+
+    starts = range(_ROW_BLOCK, n_rows, _ROW_BLOCK)
+    n_threads = min(n_threads, len(starts), n_rows // max(1, smallest))
+    if n_threads > 1:
+        with ThreadPoolExecutor(n_threads) as pool:
+            # Listing the results passes on an error of a block.
+            list(pool.map(run_block, starts))
+    else:
+        for start in starts:
+            run_block(start)
+    return out
+
+
+def _block(rows):
+    """Return rows C-contiguous and of a dtype that the input operations read."""
+    if hasattr(rows, "toarray"):
+        rows = rows.toarray()
+    if rows.dtype in _DTYPES and rows.flags.c_contiguous:
+        return rows
+    return np.ascontiguousarray(rows, rows.dtype if rows.dtype in _DTYPES else np.float64)
+
+
+def _n_threads(n_jobs):
+    """Return a number of threads from scikit-learn's ``n_jobs``."""
+    if n_jobs is None:
+        return 1
+    if n_jobs == 0:
+        raise ValueError("n_jobs must be positive, or negative to count from all cores.")
+    return n_jobs if n_jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + n_jobs)
