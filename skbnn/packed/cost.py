@@ -9,7 +9,7 @@ from skbnn.packed.conv import BinaryConv, MixedConv, RealConv
 from skbnn.packed.encode import BitPlanes, Standardize, Thermometer
 from skbnn.packed.images import ImageStandardize, ImageThermometer
 from skbnn.packed.linear import BinaryLinear, MixedLinear, RealLinear
-from skbnn.packed.stream import EachPlace, Positions, Residual, StreamSign
+from skbnn.packed.stream import Affine, EachPlace, Positions, Residual, StreamSign
 
 __all__ = ["LayerCost", "Summary", "cost"]
 
@@ -155,6 +155,15 @@ def _(operation: EachPlace):
 @cost.register
 def _(operation: Positions):
     return {"float32_nbytes": 4 * operation.table.size}
+
+
+@cost.register
+def _(operation: Affine):
+    return {
+        "weight_bits": 32,
+        "float32_nbytes": 4 * 2 * len(operation.scales),
+        "float_ops": len(operation.scales),
+    }
 
 
 @cost.register

@@ -18,7 +18,7 @@ from skbnn.bits import n_words, tail_mask
 from skbnn.packed.operation import Operation, register
 from skbnn.packed.values import BitCode, IntStream, Reals, require, require_array
 
-__all__ = ["EachPlace", "Positions", "Residual", "StreamSign"]
+__all__ = ["Affine", "EachPlace", "Positions", "Residual", "StreamSign", "add_branch"]
 
 _MOST_SHIFTED = 30
 
@@ -104,6 +104,40 @@ class Positions(Operation):
         return lambda rows: (rows << self.shift) + table
 
 
+@register("affine")
+@dataclass(frozen=True, eq=False)
+class Affine(Operation):
+    """Scaled and shifted reals: ``x * scale + shift`` for each element of a row.
+
+    Parameters
+    ----------
+    scales, shifts : float32 ndarray of shape (width,)
+        A folded normalisation, or a table to add.
+    """
+
+    scales: np.ndarray
+    shifts: np.ndarray
+
+    def __post_init__(self):
+        require_array("scales", self.scales, [np.float32], (None,))
+        require_array("shifts", self.shifts, [np.float32], self.scales.shape)
+        self.freeze_arrays()
+
+    @property
+    def takes(self):
+        """Real rows."""
+        return Reals(len(self.scales))
+
+    @property
+    def gives(self):
+        """Real rows."""
+        return Reals(len(self.scales))
+
+    def prepare(self, kernels, real=np.float64):  # noqa: D102
+        scales, shifts = self.scales.astype(real), self.shifts.astype(real)
+        return lambda rows: rows * scales + shifts
+
+
 @register("stream-sign")
 @dataclass(frozen=True, eq=False)
 class StreamSign(Operation):
@@ -157,8 +191,9 @@ class StreamSign(Operation):
 class Residual(Operation):
     """A branch around which the stream is led: ``x + (branch(x) << shift)``.
 
-    No sum can leave int32: the bounds of stream and branch, shifted, are added when the operation
-    is built.
+    Where the branch's unit is finer than the stream's, the stream is shifted instead:
+    ``(x << -shift) + branch(x)``. No sum can leave int32: the bounds of stream and branch, shifted,
+    are added when the operation is built.
 
     Parameters
     ----------
@@ -167,7 +202,8 @@ class Residual(Operation):
     takes : IntStream or Reals
         The stream.
     shift : int
-        Bits by which the branch's sums are shifted left; 0 where they are real.
+        Bits by which the branch's sums are shifted left, or, where negative, those by which the
+        stream is; 0 where they are real.
     """
 
     branch: tuple[Operation, ...]
@@ -175,7 +211,7 @@ class Residual(Operation):
     shift: int
 
     def __post_init__(self):
-        _require_shift(self.shift)
+        _require_shift(abs(self.shift))
         require(len(self.branch) >= 1, "A branch needs at least one operation.")
         value = self.takes
         for operation in self.branch:
@@ -193,10 +229,7 @@ class Residual(Operation):
     @property
     def gives(self):
         """The stream, with room for the branch."""
-        if isinstance(self.takes, Reals):
-            return self.takes
-        added = self.branch[-1].gives.largest << self.shift
-        return IntStream(self.takes.shape, self.takes.largest + added)
+        return add_branch(self.takes, self.branch[-1].gives, self.shift)
 
     def prepare(self, kernels, real=np.float64):  # noqa: D102
         steps = [operation.prepare(kernels, real) for operation in self.branch]
@@ -205,12 +238,32 @@ class Residual(Operation):
             rows = stream
             for step in steps:
                 rows = step(rows)
-            if self.shift:
+            if self.shift > 0:
                 np.left_shift(rows, self.shift, out=rows)
-            rows += stream
+            rows += stream << -self.shift if self.shift < 0 else stream
             return rows
 
         return run
+
+
+def add_branch(stream, added, shift):
+    """Return what a stream becomes when the sums of a branch are added to it.
+
+    Parameters
+    ----------
+    stream, added : IntStream or Reals
+        Stream and sums.
+    shift : int
+        As in :class:`Residual`.
+
+    Returns
+    -------
+    stream : IntStream or Reals
+    """
+    if isinstance(stream, Reals):
+        return stream
+    largest = (stream.largest << max(0, -shift)) + (added.largest << max(0, shift))
+    return IntStream(stream.shape, largest)
 
 
 def _shape(value):

@@ -7,6 +7,7 @@ import pytest
 
 from skbnn.bits import backend, pack_bits
 from skbnn.packed import (
+    Affine,
     BinaryConv,
     BinaryLinear,
     BitCode,
@@ -210,7 +211,9 @@ def build_stream_real(rng):
                           rectify, False)  # fmt: skip
 
     into = EachPlace(dense(1, 4), (1, N_FEATURES))
-    branch = EachPlace(dense(4, 6, True), (1, N_FEATURES)), EachPlace(dense(6, 4), (1, N_FEATURES))
+    affine = Affine(normal(4, np.float32), normal(4, np.float32))
+    parts = affine, dense(4, 6, True), dense(6, 4)
+    branch = tuple(EachPlace(part, (1, N_FEATURES)) for part in parts)
     middle = Residual(branch, Reals(28), 0)
     weights, biases = normal((3, 28), np.float32), normal(3, np.float32)
     return first, into, middle, RealLinear(weights, biases, False, True)
