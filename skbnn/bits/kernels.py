@@ -16,6 +16,7 @@ from skbnn.bits._products import (
     nearest_units,
 )
 from skbnn.bits._signed import signed_sums
+from skbnn.bits._sums import sum_products
 
 __all__ = [
     "combine_counts",
@@ -33,5 +34,6 @@ __all__ = [
     "pool_images",
     "run_chain",
     "signed_sums",
+    "sum_products",
     "threshold_sums",
 ]

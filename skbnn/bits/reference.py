@@ -34,6 +34,7 @@ __all__ = [
     "pool_images",
     "run_chain",
     "signed_sums",
+    "sum_products",
     "threshold_sums",
 ]
 
@@ -129,6 +130,36 @@ def combine_counts(counts, coefficients, ones, ones_coefficients, base, out):
     for block in row_blocks(len(counts), coefficients.size):
         products = (counts[block] * coefficients).sum(1)
         out[block] = base + products + ones[block] @ ones_coefficients
+
+
+def sum_products(rows, units, coefficients, ones_coefficients, base, out):
+    """Sum the products of coded rows and units, all planes with all planes.
+
+    Parameters
+    ----------
+    rows : uint64 ndarray of shape (n_rows, n_planes, n_words)
+        Packed planes of each row.
+    units : uint64 ndarray of shape (n_blocks, n_words, lanes)
+        Interleaved planes: all units of the first plane, then all of the second, and so on.
+    coefficients : int64 ndarray of shape (n_planes * n_unit_planes, n_units)
+        Worth of a mismatch of each pair of planes, the units' planes running fastest.
+    ones_coefficients : int64 ndarray of shape (n_planes, n_units), or (0, n_units)
+        Worth of a one in each plane of a row.
+    base : int64 ndarray of shape (n_units,)
+        Constant part.
+    out : int32 or int64 ndarray of shape (n_rows, n_units)
+        What :func:`combine_counts` makes of the counts. The sums fit the dtype.
+    """
+    n_planes, (n_pairs, n_units) = rows.shape[1], coefficients.shape
+    for block in row_blocks(len(rows), coefficients.size):
+        n_rows = len(out[block])
+        planes = rows[block].reshape(n_rows * n_planes, rows.shape[2])
+        counts = mismatches(planes, units, n_pairs // n_planes * n_units)
+        counts = counts.reshape(n_rows, n_pairs, n_units)
+        ones = np.empty((n_rows, len(ones_coefficients)), np.int32)
+        if len(ones_coefficients):
+            count_ones(planes, ones.reshape(len(planes)))
+        combine_counts(counts, coefficients, ones, ones_coefficients, base, out[block])
 
 
 def threshold_sums(sums, thresholds, out):

@@ -150,18 +150,11 @@ class BinaryLinear(BinaryProduct):
         code, n_units, dtype = self.takes, self.weights.n_units, self._sum_dtype
         flat = np.concatenate(list(code.lay_out(self.weights.words)))
         units = interleave(flat, lanes_for(len(flat)))
-        coefficients, ones_coefficients, base = self._terms()
+        terms = self._terms()
 
         def sums(rows):
-            n_rows, n_planes, width = code.flat(rows).shape
-            planes = rows.reshape(n_rows * n_planes, width)
-            counts = np.empty((n_rows, len(coefficients), n_units), np.int32)
-            kernels.count_mismatches(planes, units, counts.reshape(len(planes), len(flat)))
-            ones = np.empty((n_rows, len(ones_coefficients)), np.int32)
-            if len(ones_coefficients):
-                kernels.count_ones(planes, ones.reshape(len(planes)))
-            out = np.empty((n_rows, n_units), dtype)
-            kernels.combine_counts(counts, coefficients, ones, ones_coefficients, base, out)
+            out = np.empty((len(rows), n_units), dtype)
+            kernels.sum_products(code.flat(rows), units, *terms, out)
             return out
 
         return sums
