@@ -152,12 +152,13 @@ def sum_products(rows, units, coefficients, ones_coefficients, base, out):
     """
     n_planes, (n_pairs, n_units) = rows.shape[1], coefficients.shape
     for block in row_blocks(len(rows), coefficients.size):
-        planes = rows[block].reshape(-1, rows.shape[2])
+        n_rows = len(out[block])
+        planes = rows[block].reshape(n_rows * n_planes, rows.shape[2])
         counts = mismatches(planes, units, n_pairs // n_planes * n_units)
-        ones = np.empty((len(out[block]), len(ones_coefficients)), np.int32)
+        counts = counts.reshape(n_rows, n_pairs, n_units)
+        ones = np.empty((n_rows, len(ones_coefficients)), np.int32)
         if len(ones_coefficients):
-            count_ones(planes, ones.reshape(-1))
-        counts = counts.reshape(-1, n_pairs, n_units)
+            count_ones(planes, ones.reshape(len(planes)))
         combine_counts(counts, coefficients, ones, ones_coefficients, base, out[block])
 
 
