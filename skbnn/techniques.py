@@ -166,7 +166,12 @@ _BINARYCONNECT = Technique(
     reference="Courbariaux, Bengio, David, BinaryConnect, NIPS 2015, arXiv 1511.00363",
 )
 
-_STOCHASTIC = replace(_BINARYCONNECT, name="binaryconnect-stochastic", weights="stochastic")
+_STOCHASTIC = replace(
+    _BINARYCONNECT,
+    name="binaryconnect-stochastic",
+    weights="stochastic",
+    recipes={**_BINARYCONNECT.recipes, "cnn": Recipe(learning_rate=1e-1, init=1.0)},
+)
 
 _REGISTRY = MappingProxyType(
     {technique.name: technique for technique in (_FLOAT, _BINARYCONNECT, _STOCHASTIC, _BNN)}

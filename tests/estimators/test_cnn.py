@@ -31,6 +31,8 @@ def windows(est):
         ((5, 7, 1), {"padding_value": 0, "kernel_size": 5}),
         ((9, 32, 3), {"padding_value": 1, "pool_size": (3, 1)}),
         ((28, 28, 1), {"hidden_layer_sizes": (20,)}),
+        ((6, 5, 2), {"residual": True, "padding_value": 0, "hidden_layer_sizes": 7}),
+        ((1, 11, 1), {"residual": True, "pool_size": (2, 1)}),
     ],
 )
 def test_to_torch_equals_packed_on_images_of_any_size(shape, params, technique):

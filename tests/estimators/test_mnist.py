@@ -17,6 +17,9 @@ FAMILIES = {
     "logistic": BinaryLogisticRegression(max_iter=1, batch_size=50, random_state=0),
     "mlp": BinaryMLPClassifier((64, 64), max_iter=1, batch_size=50, random_state=0),
     "cnn": BinaryCNNClassifier((8, 12), max_iter=1, batch_size=50, random_state=0),
+    "residual cnn": BinaryCNNClassifier(
+        (8, 8, 12), pool_size=(1, 2, 2), residual=True, max_iter=1, batch_size=50, random_state=0
+    ),
     "deep mlp": BinaryMLPClassifier((1024, 1024, 1024), max_iter=1, random_state=0),
 }
 WHOLE_TRAINING_SET = {"deep mlp"}
@@ -43,7 +46,8 @@ def fitted(family, technique, mnist, monkeypatch):
 
 @pytest.mark.parametrize("technique", list_techniques())
 @pytest.mark.parametrize(
-    "family", ["logistic", "mlp", "cnn", pytest.param("deep mlp", marks=pytest.mark.slow)]
+    "family",
+    ["logistic", "mlp", "cnn", "residual cnn", pytest.param("deep mlp", marks=pytest.mark.slow)],
 )
 def test_training_frozen_and_packed_agree(family, technique, mnist, monkeypatch):
     est, network = fitted(family, technique, mnist, monkeypatch)

@@ -318,7 +318,17 @@ NASTY += ["thermometer", [], {}, [1], [[1]], {"array": "0.counts"}]
 
 
 @pytest.mark.parametrize(
-    "kind", ["planes", "real", "codewords", "windows", "windows-real", "stream", "stream-real"]
+    "kind",
+    [
+        "planes",
+        "real",
+        "codewords",
+        "windows",
+        "windows-real",
+        "windows-stream",
+        "stream",
+        "stream-real",
+    ],
 )
 def test_no_replaced_value_ends_in_another_error(make_model, kind, load_bytes):
     """Whatever one place holds, a file is refused, or is a model whose scores can be computed."""
