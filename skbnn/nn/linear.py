@@ -14,10 +14,18 @@ from skbnn.nn.quantizers import make_quantizer
 from skbnn.nn.randomness import Dropout
 from skbnn.packed.folding import fold
 from skbnn.packed.linear import BinaryLinear, MixedLinear, RealLinear, negate
-from skbnn.packed.outputs import ClassScores, SignThreshold
-from skbnn.packed.values import INT32_MAX, BitCode, BitMatrix, Reals, narrowest
+from skbnn.packed.outputs import ClassScores, SignThreshold, Sums
+from skbnn.packed.values import INT32_MAX, BitCode, BitMatrix, IntStream, Reals, narrowest
 
-__all__ = ["CodedHidden", "CodedOutput", "RealHidden", "RealOutput", "linear_blocks"]
+__all__ = [
+    "CodedHidden",
+    "CodedOutput",
+    "CodedSums",
+    "RealHidden",
+    "RealOutput",
+    "RealSums",
+    "linear_blocks",
+]
 
 _NONLINEARITIES = {"none": nn.Identity, "relu": nn.ReLU}
 
@@ -80,7 +88,7 @@ class _Coded(_Linear):
 
     def sums(self, x):
         """Return the sums of the units, exact integers times the codes' units."""
-        z = self.weight_quantizer.product(self.dropout(x), self.weight)
+        z = self.weight_quantizer.product(self.dropout(x.flatten(1)), self.weight)
         return z * self.dropout.gain
 
     def freeze(self, signal):  # noqa: D102
@@ -177,6 +185,44 @@ class CodedOutput(_Coded):
         return BinaryLinear(self.matrix, self.takes.value, scores)
 
 
+class CodedSums(_Coded):
+    """Coded rows to sums for a stream: product, times the power of two of :func:`step_of`."""
+
+    def __init__(self, n_in, n_units, technique, **settings):
+        super().__init__(n_in, n_units, technique, **settings)
+        self.step = step_of(n_in)
+
+    def forward(self, x, sample_weight=None):  # noqa: D102
+        return self.sums(x) * self.step
+
+    def frozen_signal(self):
+        """Return what the frozen block gives: integers of a known size."""
+        code, matrix = self.takes.value, self.matrix
+        self.largest = matrix.n_bits * code.largest * int(matrix.largest.max())
+        return Signal(IntStream((self.n_units,), self.largest), self.unit * self.step)
+
+    def pack(self):  # noqa: D102
+        return BinaryLinear(self.matrix, self.takes.value, Sums(self.n_units, self.largest))
+
+
+def step_of(n_in):
+    """Return the power of two next to ``1 / sqrt(n_in)``: what one of n_in inputs is worth.
+
+    Sums of n_in signs then have a size of about 1, whatever n_in, and remain multiples of a
+    power of two, as a stream of integers needs.
+
+    Parameters
+    ----------
+    n_in : int
+        Inputs of a unit.
+
+    Returns
+    -------
+    step : float
+    """
+    return 2.0 ** -round(math.log2(max(1, n_in)) / 2)
+
+
 class _Real(_Linear):
     """A dense block on real rows; packed, normalisation is folded into weights or scales."""
 
@@ -188,7 +234,7 @@ class _Real(_Linear):
     def sums(self, x):
         """Return the sums of the units."""
         w = self.weight_quantizer(self.weight)
-        return nn.functional.linear(self.dropout(x) * self.dropout.gain, w)
+        return nn.functional.linear(self.dropout(x.flatten(1)) * self.dropout.gain, w)
 
     def freeze(self, signal):  # noqa: D102
         self.weight_quantizer.freeze(self.weight)
@@ -231,6 +277,16 @@ class RealOutput(_Real):
     def __init__(self, n_in, n_units, technique, **settings):
         super().__init__(n_in, n_units, technique, **settings)
         self.normalizer = make_normalizer(technique.output_normalizer, n_units, _gain(self))
+        self.nonlinearity = nn.Identity()
+
+
+class RealSums(_Real):
+    """Real rows to sums for a stream: product, scale and shift."""
+
+    def __init__(self, n_in, n_units, technique, **settings):
+        super().__init__(n_in, n_units, technique, **settings)
+        gain = step_of(n_in) if self.weight_quantizer.coded else 1.0
+        self.normalizer = make_normalizer("scale", n_units, gain)
         self.nonlinearity = nn.Identity()
 
 

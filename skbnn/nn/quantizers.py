@@ -31,6 +31,7 @@ __all__ = [
     "StochasticWeights",
     "make_quantizer",
     "sign",
+    "straight_through",
 ]
 
 
@@ -88,6 +89,11 @@ class _StraightThrough(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         return grad, None
+
+
+def straight_through(x, value):
+    """Return a value computed from x, with the gradient of x itself."""
+    return _StraightThrough.apply(x, value)
 
 
 class Quantizer(nn.Module):
@@ -198,7 +204,7 @@ class SignWeights(_Sign):
     """
 
     def forward(self, x):  # noqa: D102
-        return _StraightThrough.apply(x, sign(x.detach()))
+        return straight_through(x, sign(x.detach()))
 
     def product(self, x, weight):  # noqa: D102
         return sign_product(x, weight, self)
@@ -224,7 +230,7 @@ class StochasticWeights(SignWeights):
         latent = x.detach()
         # P(sign(w + 1 - 2 u) = +1) = P(u <= (w + 1) / 2) for u uniform in [0, 1).
         draw = sign(latent + 1 - 2 * uniform(latent.shape, self.generator, latent.device))
-        return _StraightThrough.apply(x, draw)
+        return straight_through(x, draw)
 
     def product(self, x, weight):  # noqa: D102
         return coded_product(x, self(weight))

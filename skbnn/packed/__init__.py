@@ -15,11 +15,12 @@ from skbnn.packed.images import ImageLayout, ImageStandardize, ImageThermometer
 from skbnn.packed.linear import BinaryLinear, MixedLinear, RealLinear
 from skbnn.packed.model import PackedModel
 from skbnn.packed.outputs import ClassScores, SignThreshold, Sums
-from skbnn.packed.stream import EachPlace, Positions, Residual, StreamSign
+from skbnn.packed.stream import Affine, EachPlace, Positions, Residual, Shortcut, StreamSign
 from skbnn.packed.values import BitCode, BitImage, BitMatrix, IntStream, Reals
 from skbnn.packed.windows import Window
 
 __all__ = [
+    "Affine",
     "BinaryConv",
     "BinaryLinear",
     "BitCode",
@@ -42,6 +43,7 @@ __all__ = [
     "RealLinear",
     "Reals",
     "Residual",
+    "Shortcut",
     "SignThreshold",
     "Standardize",
     "StreamSign",

@@ -9,7 +9,7 @@ from skbnn.packed.conv import BinaryConv, MixedConv, RealConv
 from skbnn.packed.encode import BitPlanes, Standardize, Thermometer
 from skbnn.packed.images import ImageStandardize, ImageThermometer
 from skbnn.packed.linear import BinaryLinear, MixedLinear, RealLinear
-from skbnn.packed.stream import EachPlace, Positions, Residual, StreamSign
+from skbnn.packed.stream import Affine, EachPlace, Positions, Residual, Shortcut, StreamSign
 
 __all__ = ["LayerCost", "Summary", "cost"]
 
@@ -158,13 +158,27 @@ def _(operation: Positions):
 
 
 @cost.register
+def _(operation: Affine):
+    return {
+        "weight_bits": 32,
+        "float32_nbytes": 4 * 2 * len(operation.scales),
+        "float_ops": len(operation.scales),
+    }
+
+
+@cost.register
 def _(operation: StreamSign):
     return {"float32_nbytes": 4 * 2 * len(operation.thresholds)}
 
 
 @cost.register
+def _(operation: Shortcut):
+    return {}
+
+
+@cost.register
 def _(operation: Residual):
-    parts = [cost(part) for part in operation.branch]
+    parts = [cost(part) for part in (*operation.branch, *operation.skip)]
     names = ("float32_nbytes", "binary_ops", "float_ops")
     inner = [part.gives.nbytes for part in operation.branch]
     # The stream waits while the branch goes on from one result to the next.

@@ -6,7 +6,8 @@ when the model is built: :class:`Raw` rows, a :class:`BitCode` (packed bit plane
 :class:`Scores`. A model is well formed when each operation gives what the next one takes.
 
 An operation on the rows of one place serves all places of an image, or all tokens of a sequence:
-``at_places`` says what the value of a place becomes, ``join`` and ``part`` what its arrays do.
+``at_places`` says what the value of a place becomes and ``of_place`` undoes it; ``join`` and
+``part`` do the same to arrays.
 """
 
 import math
@@ -206,6 +207,10 @@ class BitImage(_Code):
         height, width, channels = self.shape
         return 8 * len(self.scales) * height * width * n_words(channels)
 
+    def of_place(self, places):
+        """Return the value of a single place."""
+        return BitCode(self.shape[2], self.scales, self.offset)
+
     def flat(self, rows):
         """Return images as dense products read them: of shape (n, n_planes, n_words)."""
         return rows.reshape(len(rows), len(self.scales), self.nbytes // 8 // len(self.scales))
@@ -244,6 +249,10 @@ class Reals:
     def at_places(self, places):
         """Return the value of rows that hold such a row for each of some places."""
         return Reals(math.prod(places) * self.width)
+
+    def of_place(self, places):
+        """Return the value of a single one of some places."""
+        return Reals(self.width // math.prod(places))
 
     def part(self, rows):
         """Return rows as rows of places."""

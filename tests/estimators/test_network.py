@@ -8,14 +8,16 @@ import torch
 from scipy.sparse import csr_array, csr_matrix
 from sklearn.utils.validation import validate_data
 
-from skbnn import BinaryLogisticRegression, BinaryMLPClassifier
+from skbnn import BinaryCNNClassifier, BinaryLogisticRegression, BinaryMLPClassifier
 from skbnn.packed.format import to_bytes
 from skbnn.techniques import get_technique, list_techniques
 
 ESTIMATORS = [
     BinaryLogisticRegression(max_iter=4, random_state=0),
     BinaryMLPClassifier((24, 16), max_iter=4, random_state=0),
+    BinaryCNNClassifier((6, 8), hidden_layer_sizes=12, max_iter=4, random_state=0),
 ]
+of_rows = pytest.mark.parametrize("make", ESTIMATORS[:2], ids=lambda e: type(e).__name__)
 both = pytest.mark.parametrize("make", ESTIMATORS, ids=lambda e: type(e).__name__)
 every = pytest.mark.parametrize("technique", list_techniques())
 
@@ -177,7 +179,7 @@ def test_feature_names(make, few):
             est.predict(pd.DataFrame(X_test, columns=names[::-1]))
 
 
-@both
+@of_rows
 @every
 def test_constant_features_cost_nothing(make, technique, few):
     X, y, X_test = few

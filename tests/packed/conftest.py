@@ -7,6 +7,7 @@ import pytest
 
 from skbnn.bits import backend, pack_bits
 from skbnn.packed import (
+    Affine,
     BinaryConv,
     BinaryLinear,
     BitCode,
@@ -28,6 +29,7 @@ from skbnn.packed import (
     RealLinear,
     Reals,
     Residual,
+    Shortcut,
     SignThreshold,
     Standardize,
     StreamSign,
@@ -210,10 +212,32 @@ def build_stream_real(rng):
                           rectify, False)  # fmt: skip
 
     into = EachPlace(dense(1, 4), (1, N_FEATURES))
-    branch = EachPlace(dense(4, 6, True), (1, N_FEATURES)), EachPlace(dense(6, 4), (1, N_FEATURES))
+    affine = Affine(normal(4, np.float32), normal(4, np.float32))
+    parts = affine, dense(4, 6, True), dense(6, 4)
+    branch = tuple(EachPlace(part, (1, N_FEATURES)) for part in parts)
     middle = Residual(branch, Reals(28), 0)
     weights, biases = normal((3, 28), np.float32), normal(3, np.float32)
     return first, into, middle, RealLinear(weights, biases, False, True)
+
+
+def build_windows_stream(rng):
+    """A signal's bits, sums as a stream, a pooled and widened branch, a cut one, scores."""
+    thresholds = np.sort(rng.normal(size=3)).astype(np.float32)
+    first = ImageThermometer(np.array([3], np.uint8), thresholds, ImageLayout((1, N_FEATURES, 1)))
+    window = Window(first.shape, (1, 3), 1, (1, 1))
+    stem = BinaryConv(sign_matrix(rng, 4, 9), first.gives, Sums(4, 9), window, -1, None)
+    stream, parts = stem.gives, [first, stem]
+    for n_units, size in ((6, (1, 2)), (5, (1, 1))):
+        limits = rng.integers(-3, 4, stream.shape[2]).astype(np.int16)
+        signs = StreamSign(stream, limits, pack_bits(rng.random(stream.shape[2]) < 0.5))
+        window = Window(stream.shape, (1, 3), 1, size)
+        matrix = sign_matrix(rng, n_units, window.n_taps)
+        layer = BinaryConv(matrix, signs.gives, Sums(n_units, window.n_taps), window, 0, None)
+        skip = Shortcut(stream, stream.shape, size, n_units)
+        parts.append(Residual((signs, layer), stream, 1, (skip,)))
+        stream = parts[-1].gives
+    signs = StreamSign(stream, np.zeros(5, np.int16), np.zeros(1, np.uint64))
+    return *parts, signs, last(rng, signs.gives, 3)
 
 
 BUILDERS = {
@@ -225,6 +249,7 @@ BUILDERS = {
     "centroids": (build_centroids, [0, 1, 2], None),
     "windows": (build_windows, [0, 1, 2], 1.0),
     "windows-real": (build_windows_real, [0, 1, 2], 1.0),
+    "windows-stream": (build_windows_stream, [0, 1, 2], 1.0),
     "stream": (build_stream, [0, 1, 2], 1.0),
     "stream-real": (build_stream_real, [0, 1, 2], 1.0),
 }

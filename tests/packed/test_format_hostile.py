@@ -154,7 +154,7 @@ def put(place, value):
         ("stream", "3.branch.0.thresholds", 0, 11, "reach"),
         ("stream", "3.branch.0.flips", 0, 1 << 9, "Padding bits of flips"),
         ("stream", "2.table", (0, 0, 0), 2**15 - 1, "takes"),
-        ("stream-real", "2.branch.1.operation.biases", 0, np.nan, "not finite"),
+        ("stream-real", "2.branch.0.operation.shifts", 0, np.nan, "not finite"),
         ("codewords", "1.owners", 0, 3, "does not exist"),
         ("codewords", "1.owners", 0, -1, "does not exist"),
         ("centroids", "0.centroids", (0, 0), np.nan, "not finite"),
@@ -318,7 +318,17 @@ NASTY += ["thermometer", [], {}, [1], [[1]], {"array": "0.counts"}]
 
 
 @pytest.mark.parametrize(
-    "kind", ["planes", "real", "codewords", "windows", "windows-real", "stream", "stream-real"]
+    "kind",
+    [
+        "planes",
+        "real",
+        "codewords",
+        "windows",
+        "windows-real",
+        "windows-stream",
+        "stream",
+        "stream-real",
+    ],
 )
 def test_no_replaced_value_ends_in_another_error(make_model, kind, load_bytes):
     """Whatever one place holds, a file is refused, or is a model whose scores can be computed."""

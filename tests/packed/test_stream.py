@@ -7,6 +7,7 @@ import pytest
 
 from skbnn.bits import pack_bits, unpack_bits
 from skbnn.packed import (
+    Affine,
     BinaryLinear,
     BitCode,
     BitImage,
@@ -85,6 +86,17 @@ def test_each_place_of_reals():
     np.testing.assert_allclose(layer.prepare(None)(rows), expected.reshape(6, 20))
 
 
+def test_affine():
+    rng = np.random.default_rng(0)
+    scales, shifts = rng.standard_normal((2, 5), np.float32)
+    layer = Affine(scales, shifts)
+    assert layer.takes == layer.gives == Reals(5)
+    rows = rng.normal(size=(4, 5))
+    np.testing.assert_array_equal(layer.prepare(None)(rows), rows * scales.astype(float) + shifts)
+    with pytest.raises(ValueError, match="shifts has shape"):
+        Affine(scales, shifts[1:])
+
+
 def test_only_what_has_places_works_place_by_place():
     rng = np.random.default_rng(0)
     scores = ClassScores(np.ones(2, np.int32), np.zeros(2, np.int32))
@@ -128,21 +140,22 @@ def test_positions_shift_and_add(dtype):
     np.testing.assert_array_equal(rows, before)
 
 
-@pytest.mark.parametrize("shift", [0, 3])
+@pytest.mark.parametrize("shift", [0, 3, -2])
 def test_residual_adds_the_shifted_branch(kernels, shift):
-    rng = np.random.default_rng(shift)
+    rng = np.random.default_rng(shift + 9)
     stream = IntStream((2, 2, 70), 50)
+    up, down = max(0, shift), max(0, -shift)
     limits = rng.integers(-20, 21, 70).astype(np.int16)
     first = StreamSign(stream, limits, pack_bits(rng.random(70) < 0.5))
     layer = Residual((first, sums_layer(rng, 70, 70, (2, 2))), stream, shift)
-    assert layer.gives == IntStream((2, 2, 70), 50 + (70 << shift))
+    assert layer.gives == IntStream((2, 2, 70), (50 << down) + (70 << up))
     rows = rng.integers(-50, 51, (6, 2, 2, 70)).astype(np.int32)
     before = rows.copy()
     bits = signs(first.prepare(kernels)(rows)[:, 0], 70)
     weights = signs(layer.branch[1].operation.weights.words[0], 70)
     found = layer.prepare(kernels)(rows)
     assert found.dtype == np.int32
-    np.testing.assert_array_equal(found, rows + ((bits @ weights.T) << shift))
+    np.testing.assert_array_equal(found, (rows << down) + ((bits @ weights.T) << up))
     np.testing.assert_array_equal(rows, before)
 
 
@@ -185,7 +198,7 @@ def test_ill_fitting_streams_are_refused():
         ((sign, sums_layer(rng, 3, 4, (1, 1))), 0, "another shape"),
         ((sign, sign), 0, "takes"),
         ((sign, 3), 0, "no operation"),
-        ((sign, layer), -1, "shifted left by -1"),
+        ((sign, layer), -31, "shifted left by 31"),
         ((sign, layer), 31, "shifted left by 31"),
     ]:
         with pytest.raises(ValueError, match=message):

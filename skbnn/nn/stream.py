@@ -1,0 +1,322 @@
+"""Residual streams in training: what becomes :mod:`skbnn.packed.stream`.
+
+Tensors hold channels last: (n, lines, columns, channels), a sequence being an image of one line.
+Coded branches add multiples of a power of two, which float32 adds exactly (below 2^24 of them), so
+the stream of training, that of the frozen network and the integers of the packed program are the
+same numbers.
+"""
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from skbnn.bits import pack_bits
+from skbnn.nn.block import Block, Signal
+from skbnn.nn.normalizers import BatchNorm
+from skbnn.nn.quantizers import make_quantizer, straight_through
+from skbnn.packed import stream as packed
+from skbnn.packed.folding import fold
+from skbnn.packed.values import BitCode, narrowest
+
+__all__ = [
+    "CodedPositions",
+    "EachPlace",
+    "RealPositions",
+    "Residual",
+    "Shortcut",
+    "StreamNorm",
+    "StreamSign",
+]
+
+_FIRST_POSITIONS = 0.25
+
+
+class EachPlace(Block):
+    """One block on rows, for every place of an image or every token of a sequence.
+
+    Batch statistics run over rows and places alike; a row's weight counts at each of its places.
+
+    Parameters
+    ----------
+    block : Block
+        A dense block.
+    places : tuple of two ints
+        Lines and columns of places.
+    """
+
+    def __init__(self, block, places):
+        super().__init__()
+        self.block = block
+        self.places = tuple(places)
+
+    def forward(self, x, sample_weight=None):  # noqa: D102
+        rows, weight = flatten_places(x, sample_weight)
+        return self.block(rows, weight).view(len(x), *self.places, self.block.n_units)
+
+    def freeze(self, signal):  # noqa: D102
+        inner = self.block.freeze(signal._replace(value=signal.value.of_place(self.places)))
+        return inner._replace(value=inner.value.at_places(self.places))
+
+    def pack(self):  # noqa: D102
+        return packed.EachPlace(self.block.pack(), self.places)
+
+
+def flatten_places(x, sample_weight):
+    """Return images as rows of places, and the weight of each of them.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n, ..., n_channels)
+        Images.
+    sample_weight : Tensor of shape (n,) or None
+        Their weights.
+
+    Returns
+    -------
+    rows : Tensor of shape (n * n_places, n_channels)
+    sample_weight : Tensor of shape (n * n_places,) or None
+    """
+    rows = x.flatten(0, -2)
+    if sample_weight is not None:
+        sample_weight = sample_weight.repeat_interleave(math.prod(x.shape[1:-1]))
+    return rows, sample_weight
+
+
+class CodedPositions(Block):
+    """The beginning of a stream of integers: sums plus a learned table on a grid.
+
+    The table is rounded to multiples of ``step``; gradients pass through the rounding. Should the
+    sums be multiples of something finer, so is the stream.
+
+    Parameters
+    ----------
+    shape : tuple of three ints
+        Lines, columns and channels.
+    step : float
+        A power of two.
+    generator : torch.Generator
+        Source of the first table.
+    """
+
+    def __init__(self, shape, step, generator):
+        super().__init__()
+        table = torch.empty(shape).normal_(0, _FIRST_POSITIONS, generator=generator)
+        self.table = nn.Parameter(table)
+        self.step = step
+
+    def levels(self):
+        """Return the table in steps, as whole numbers."""
+        return torch.round(self.table.detach() / self.step)
+
+    def forward(self, x, sample_weight=None):  # noqa: D102
+        return x + straight_through(self.table, self.levels() * self.step)
+
+    def freeze(self, signal):  # noqa: D102
+        self.takes, self.unit = signal, min(signal.unit, self.step)
+        return Signal(self.pack().gives, self.unit)
+
+    def pack(self):  # noqa: D102
+        levels = self.levels() * (self.step / self.unit)
+        shift = _shift_between(self.takes.unit, self.unit)
+        table = narrowest(levels.numpy().astype(np.int64))
+        return packed.Positions(self.takes.value, shift, table)
+
+
+def _shift_between(unit, other):
+    """Return how often a power of two is doubled from another."""
+    return round(math.log2(unit / other))
+
+
+class RealPositions(Block):
+    """The beginning of a stream of reals: sums plus a learned table.
+
+    Parameters
+    ----------
+    shape, step, generator
+        As :class:`CodedPositions` has them; there is no grid.
+    """
+
+    def __init__(self, shape, step, generator):
+        super().__init__()
+        table = torch.empty(shape).normal_(0, _FIRST_POSITIONS, generator=generator)
+        self.table = nn.Parameter(table)
+
+    def forward(self, x, sample_weight=None):  # noqa: D102
+        return x + self.table
+
+    def freeze(self, signal):  # noqa: D102
+        return signal
+
+    def pack(self):  # noqa: D102
+        shifts = self.table.detach().numpy().ravel().astype(np.float32)
+        return packed.Affine(np.ones_like(shifts), shifts)
+
+
+class StreamSign(Block):
+    """The stream as bits: batch norm over rows and places, then sign.
+
+    Packed, it is one comparison for each channel, found by bisection of the trained chain.
+
+    Parameters
+    ----------
+    places : tuple of two ints
+        Lines and columns of places.
+    channels : int
+        Numbers at each place.
+    technique : Technique
+        Activation quantizer and its surrogate.
+    generator : torch.Generator
+        Source of randomness.
+    """
+
+    def __init__(self, places, channels, technique, generator):
+        super().__init__()
+        self.normalizer = BatchNorm(channels)
+        self.activation_quantizer = make_quantizer(
+            "activations",
+            technique.activations,
+            surrogate=technique.surrogate,
+            generator=generator,
+        )
+
+    def forward(self, x, sample_weight=None):  # noqa: D102
+        rows = self.normalizer(*flatten_places(x, sample_weight))
+        return self.activation_quantizer(rows).view(x.shape)
+
+    def freeze(self, signal):  # noqa: D102
+        self.activation_quantizer.freeze()
+        self.takes = signal
+        *places, channels = signal.value.shape
+        return Signal(BitCode(channels).at_places(places))
+
+    def pack(self):  # noqa: D102
+        stream, unit = self.takes.value, self.takes.unit
+        thresholds, flipped = fold_channels(
+            lambda sums: self.normalizer(sums * unit), self.activation_quantizer, stream
+        )
+        return packed.StreamSign(stream, thresholds, pack_bits(flipped))
+
+
+def fold_channels(normalize, quantizer, stream):
+    """Fold a monotone function and sign of each channel to a comparison, perhaps flipped.
+
+    Parameters
+    ----------
+    normalize : callable
+        Maps a float64 Tensor of whole numbers, one for each channel, to pre-activations.
+    quantizer : Quantizer
+        Sign.
+    stream : IntStream
+        What is compared.
+
+    Returns
+    -------
+    thresholds : int16 or int32 ndarray of shape (n_channels,)
+    flipped : bool ndarray of shape (n_channels,)
+        The bit is ``(x >= threshold) != flipped``.
+    """
+
+    def decide(sums):
+        return quantizer.encode(normalize(torch.from_numpy(sums))).bits[0].numpy()
+
+    with torch.no_grad():
+        folded = fold(decide, np.full(stream.shape[-1], stream.largest))
+    # -x >= t is not (x >= 1 - t).
+    thresholds = np.where(folded.negated, 1 - folded.thresholds, folded.thresholds)
+    return narrowest(thresholds), folded.negated
+
+
+class StreamNorm(Block):
+    """The stream as a branch of reals reads it: batch norm over rows and places.
+
+    Parameters
+    ----------
+    places, channels, technique, generator
+        As :class:`StreamSign` has them.
+    """
+
+    def __init__(self, places, channels, technique, generator):
+        super().__init__()
+        self.places = tuple(places)
+        self.normalizer = BatchNorm(channels)
+
+    def forward(self, x, sample_weight=None):  # noqa: D102
+        return self.normalizer(*flatten_places(x, sample_weight)).view(x.shape)
+
+    def freeze(self, signal):  # noqa: D102
+        return signal
+
+    def pack(self):  # noqa: D102
+        slope, shift = (t.detach().numpy().astype(np.float32) for t in self.normalizer.affine())
+        return packed.EachPlace(packed.Affine(slope, shift), self.places)
+
+
+class Shortcut(Block):
+    """The stream on its way around a branch of another shape: max-pooled, channels added or cut.
+
+    Parameters
+    ----------
+    shape : tuple of three ints
+        Lines, columns and channels of the stream.
+    pool : tuple of two ints
+        Lines and columns of a pool, which is also the step; what fills none is left out.
+    channels : int
+        Channels of the result: zeros are added, or the last ones cut off.
+    """
+
+    def __init__(self, shape, pool, channels):
+        super().__init__()
+        self.shape, self.pool, self.channels = tuple(shape), tuple(pool), channels
+
+    def forward(self, x, sample_weight=None):  # noqa: D102
+        pooled = F.max_pool2d(x.permute(0, 3, 1, 2), self.pool).permute(0, 2, 3, 1)
+        return F.pad(pooled, (0, self.channels - self.shape[2]))
+
+    def freeze(self, signal):  # noqa: D102
+        self.takes = signal
+        return signal._replace(value=self.pack().gives)
+
+    def pack(self):  # noqa: D102
+        return packed.Shortcut(self.takes.value, self.shape, self.pool, self.channels)
+
+
+class Residual(Block):
+    """A branch of blocks around which the stream is led: ``skip(x) + branch(x)``.
+
+    Parameters
+    ----------
+    branch : sequence of Block
+        The first reads the stream, the last gives sums of the same shape.
+    skip : sequence of Block
+        What the stream goes through on its way around; nothing by default.
+    """
+
+    def __init__(self, branch, skip=()):
+        super().__init__()
+        self.branch = nn.ModuleList(branch)
+        self.skip = nn.ModuleList(skip)
+
+    def forward(self, x, sample_weight=None):  # noqa: D102
+        added = skipped = x
+        for block in self.branch:
+            added = block(added, sample_weight)
+        for block in self.skip:
+            skipped = block(skipped, sample_weight)
+        return skipped + added
+
+    def freeze(self, signal):  # noqa: D102
+        self.takes, inner, skipped = signal, signal, signal
+        for block in self.branch:
+            inner = block.freeze(inner)
+        for block in self.skip:
+            skipped = block.freeze(skipped)
+        self.shift = _shift_between(inner.unit, skipped.unit)
+        stream = packed.add_branch(skipped.value, inner.value, self.shift)
+        return Signal(stream, min(skipped.unit, inner.unit))
+
+    def pack(self):  # noqa: D102
+        branch, skip = (tuple(b.pack() for b in part) for part in (self.branch, self.skip))
+        return packed.Residual(branch, self.takes.value, self.shift, skip)
