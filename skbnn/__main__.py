@@ -4,7 +4,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from skbnn import BinaryLogisticRegression, BinaryMLPClassifier, KMeansClassifier, compare_models
+from skbnn import (
+    BinaryCNNClassifier,
+    BinaryLogisticRegression,
+    BinaryMLPClassifier,
+    KMeansClassifier,
+    compare_models,
+)
 from skbnn import datasets as skbnn_datasets
 
 _FETCH = {
@@ -42,6 +48,8 @@ def _models(hidden_layer_sizes, max_iter, random_state):
             mlp,
             ("float", "binaryconnect", "bnn"),
         ),
+        # As with the defaults, half the epochs of the others.
+        "CNN 32-64": (BinaryCNNClassifier, {"max_iter": (max_iter + 1) // 2}, ("float", "bnn")),
     }
     models, twins = {}, {}
     for family, (estimator, params, techniques) in families.items():
