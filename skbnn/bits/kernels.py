@@ -15,8 +15,10 @@ from skbnn.bits._products import (
     count_windows,
     nearest_units,
 )
+from skbnn.bits._tokens import attend, gather_bits
 
 __all__ = [
+    "attend",
     "combine_counts",
     "compare_mismatches",
     "compare_windows",
@@ -27,6 +29,7 @@ __all__ = [
     "encode_images",
     "encode_planes",
     "encode_thresholds",
+    "gather_bits",
     "gather_windows",
     "nearest_units",
     "pool_images",
