@@ -161,9 +161,12 @@ class SoftmaxShare(Rule):
         super().__init__(n_heads, size, n_tokens, *args)
         self.log_alpha = nn.Parameter(torch.full((n_heads,), math.log(min(1, 4 / n_tokens))))
 
+    def _alpha(self):
+        # Half of it is the least share, which cannot be more than 1.
+        return torch.exp(self.log_alpha.clamp(max=math.log(2)))
+
     def choose(self, scores):  # noqa: D102
-        share = torch.softmax(scores, 3) / torch.exp(self.log_alpha)[:, None, None]
-        share = share.clamp(0, 1)
+        share = (torch.softmax(scores, 3) / self._alpha()[:, None, None]).clamp(0, 1)
         return straight_through(share, (share.detach() >= 0.5).to(share.dtype))
 
     def choose_exactly(self, mismatches):  # noqa: D102
@@ -176,8 +179,8 @@ class SoftmaxShare(Rule):
     def freeze(self):  # noqa: D102
         falls = np.exp(-2 * np.arange(self.size + 1) / math.sqrt(self.size))
         table = np.round(packed.TABLE_ONE * falls).astype(np.int32)
-        half = torch.exp(self.log_alpha.detach().double()) / 2 * packed.SHARE_ONE
-        shares = half.round().clamp(0, packed.SHARE_ONE).numpy().astype(np.int32)
+        shares = (self._alpha().detach().double() / 2 * packed.SHARE_ONE).round()
+        shares = shares.clamp(max=packed.SHARE_ONE).numpy().astype(np.int32)
         self.packed = packed.SoftmaxShare(table, shares)
 
 
