@@ -137,7 +137,7 @@ _FLOAT = Technique(
     recipes={
         "logistic": Recipe(learning_rate=1e-2),
         "mlp": Recipe(learning_rate=3e-3, input_dropout=0.2, hidden_dropout=0.5),
-        "cnn": Recipe(learning_rate=3e-3),
+        "cnn": Recipe(learning_rate=1e-2),
         "transformer": Recipe(learning_rate=2e-3, hidden_dropout=0.2),
     },
     reference="the control: same topology and budget, nothing quantized",
@@ -164,13 +164,18 @@ _BINARYCONNECT = Technique(
     recipes={
         "logistic": Recipe(learning_rate=1e-2, init=1.0),
         "mlp": Recipe(learning_rate=3e-3, init=1.0),
-        "cnn": Recipe(learning_rate=3e-3, init=1.0),
+        "cnn": Recipe(learning_rate=3e-2, init=1.0),
         "transformer": Recipe(learning_rate=3e-3, init=1.0),
     },
     reference="Courbariaux, Bengio, David, BinaryConnect, NIPS 2015, arXiv 1511.00363",
 )
 
-_STOCHASTIC = replace(_BINARYCONNECT, name="binaryconnect-stochastic", weights="stochastic")
+_STOCHASTIC = replace(
+    _BINARYCONNECT,
+    name="binaryconnect-stochastic",
+    weights="stochastic",
+    recipes={**_BINARYCONNECT.recipes, "cnn": Recipe(learning_rate=1e-1, init=1.0)},
+)
 
 _REGISTRY = MappingProxyType(
     {technique.name: technique for technique in (_FLOAT, _BINARYCONNECT, _STOCHASTIC, _BNN)}

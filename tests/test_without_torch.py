@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 import skbnn
-from skbnn import BinaryLogisticRegression, BinaryMLPClassifier, KMeansClassifier
+from skbnn import (
+    BinaryCNNClassifier,
+    BinaryLogisticRegression,
+    BinaryMLPClassifier,
+    KMeansClassifier,
+)
 
 ROOT = Path(skbnn.__file__).parent.parent
 
@@ -20,6 +25,8 @@ ESTIMATORS = {
     "mlp-connect": BinaryMLPClassifier(
         (20,), technique="binaryconnect", max_iter=1, random_state=0
     ),
+    "cnn": BinaryCNNClassifier((8,), max_iter=1, random_state=0),
+    "cnn-float": BinaryCNNClassifier((8,), technique="float", max_iter=1, random_state=0),
     "kmeans": KMeansClassifier(random_state=0),
     "kmeans-float": KMeansClassifier(technique="float", random_state=0),
 }

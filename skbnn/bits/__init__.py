@@ -19,6 +19,7 @@ from skbnn.bits.packing import (
     sign_bits,
     tail_mask,
     threshold_layout,
+    unit_masks,
     unpack_bits,
 )
 
@@ -34,6 +35,7 @@ __all__ = [
     "sign_bits",
     "tail_mask",
     "threshold_layout",
+    "unit_masks",
     "unpack_bits",
 ]
 

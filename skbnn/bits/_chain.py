@@ -16,13 +16,13 @@ _ROWS = 256
 
 
 @njit(cache=True, nogil=True)
-def run_chain(X, table, groups, starts, masks, shapes, words, limits, factors, bases, out):
+def run_chain(X, table, firsts, starts, masks, shapes, words, limits, factors, bases, out):
     """Encode rows, pass them through plain layers, and turn the last counts into scores."""
     n_last = len(shapes) - 1
     for first in range(0, len(X), _ROWS):
         part = X[first : first + _ROWS]
         rows = np.empty((len(part), shapes[0, 1]), np.uint64)
-        status = encode_thresholds(part, table, groups, starts, masks, rows)
+        status = encode_thresholds(part, table, firsts, starts, masks, rows)
         if status:
             return status
         word = limit = 0

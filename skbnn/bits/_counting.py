@@ -10,7 +10,7 @@ from numba.extending import intrinsic
 
 from skbnn.bits.packing import WORD_BITS
 
-__all__ = ["combine_counts", "count_columns", "count_ones", "popcount"]
+__all__ = ["add_up", "combine_counts", "count_columns", "count_ones", "popcount"]
 
 
 @intrinsic
@@ -39,7 +39,12 @@ def combine_counts(counts, coefficients, ones, ones_coefficients, base, out):
     # Sums that fit the dtype of `out` are right in its arithmetic, whatever wraps on the way.
     factors = coefficients.astype(out.dtype)
     ones_factors = ones_coefficients.astype(out.dtype)
-    start = base.astype(out.dtype)
+    add_up(counts, factors, ones, ones_factors, base.astype(out.dtype), out)
+
+
+@njit(cache=True, nogil=True)
+def add_up(counts, factors, ones, ones_factors, start, out):
+    """Combine counts, all factors being of the dtype of the sums."""
     n_rows, n_pairs, n_units = counts.shape
     for n in range(n_rows):
         for unit in range(n_units):

@@ -111,31 +111,36 @@ def _append(words, raw, n, masks, start):
 
 
 @njit(cache=True, nogil=True)
-def encode_thresholds(X, table, groups, starts, masks, out):
+def encode_thresholds(X, table, firsts, starts, masks, out):
     """Encode features as thermometer bits, ``float32(x) >= threshold``."""
     n_rows, n_features = X.shape
-    n_whole, n_rest = divmod(n_features, WORD_BITS)
-    rest = np.zeros((_ROWS, WORD_BITS), X.dtype)
-    raw = np.zeros((len(groups), _ROWS), np.uint64)
+    n_whole = n_features // WORD_BITS
+    is_narrow = n_whole == 0
+    whole = np.zeros((1, WORD_BITS), X.dtype)
+    raw = np.empty((len(firsts), _ROWS), np.uint64)
     words = np.empty((out.shape[1] + 1, _ROWS), np.uint64)
     largest = np.zeros(WORD_BITS, np.int32)
     for first in range(0, n_rows, _ROWS):
         n = min(_ROWS, n_rows - first)
         for r in range(n):
             row = (first + r) * n_features
-            for f in range(n_rest):
-                rest[r, f] = X[first + r, n_whole * WORD_BITS + f]
-            if X.itemsize > 1:
+            if is_narrow:
+                # A window is read whole, so a row that is narrower moves to where there is room.
+                for feature in range(n_features):
+                    whole[0, feature] = X[first + r, feature]
+                for entry in range(len(firsts)):
+                    raw[entry, r] = at_least(whole, 0, table, entry * WORD_BITS)
+            else:
+                for entry in range(len(firsts)):
+                    place = row + firsts[entry]
+                    raw[entry, r] = at_least(X, place, table, entry * WORD_BITS)
+            if X.itemsize > 1 and is_narrow:
+                _raise_magnitudes(whole, 0, 1, largest)
+            elif X.itemsize > 1:
                 _raise_magnitudes(X, row, n_whole, largest)
-                _raise_magnitudes(rest, r * WORD_BITS, 1, largest)
-            for entry in range(len(groups)):
-                feature = groups[entry] * WORD_BITS
-                if feature + WORD_BITS <= n_features:
-                    raw[entry, r] = at_least(X, row + feature, table, entry * WORD_BITS)
-                else:
-                    raw[entry, r] = at_least(rest, r * WORD_BITS, table, entry * WORD_BITS)
+                _raise_magnitudes(X, row + n_features - WORD_BITS, 1, largest)
         words[:] = 0
-        for entry in range(len(groups)):
+        for entry in range(len(firsts)):
             _append(words, raw[entry], n, masks[entry], starts[entry])
         for r in range(n):
             for word in range(out.shape[1]):

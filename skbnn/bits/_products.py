@@ -8,10 +8,10 @@ a step apart, and a step from one row to the next. A row of a matrix is one run;
 image is one run for each line of pixels that it covers, and neighbouring windows overlap, so a
 convolution needs no copy of its windows.
 
-It is written in LLVM's intermediate language, on vectors of eight
-words, because automatic vectorisers miss it on most targets; where a processor lacks an
-instruction, LLVM finds others. What ends the tile decides which kernel it makes: counts are
-stored, or compared and packed, or only the nearest unit is kept.
+It is written in LLVM's intermediate language, on vectors of eight words, because automatic
+vectorisers miss it on most targets; where a processor lacks an instruction, LLVM finds others.
+What ends the tile decides which kernel it makes: counts are stored, or compared and packed, or only
+the nearest unit is kept.
 
 Rows are taken in blocks that stay in the first levels of cache while all units pass over them.
 
@@ -38,6 +38,8 @@ _LANES = 8
 _INT1, _INT8, _INT32, _INT64 = (ir.IntType(width) for width in (1, 8, 32, 64))
 _VECTOR = ir.VectorType(_INT64, _LANES)
 _HALVES = ir.VectorType(_INT32, _LANES)
+_BYTES = ir.VectorType(_INT8, 8 * _LANES)
+_BYTE_WORDS = 31
 _FEW_ROWS = 32
 _MANY_ROWS = 256
 
@@ -122,7 +124,7 @@ class _Tile:
         builder.position_at_end(head)
         index = builder.phi(_INT64)
         index.add_incoming(_INT64(0), before)
-        vectors = [builder.phi(_VECTOR) for _ in carried]
+        vectors = [builder.phi(start.type) for start in carried]
         for vector, start in zip(vectors, carried, strict=True):
             vector.add_incoming(start, before)
         builder.cbranch(builder.icmp_signed("<", index, stop), inside, after)
@@ -139,12 +141,34 @@ class _Tile:
 
     def _count(self, rows, units, counts):
         """Emit the loop over the words of a run, and return the counts it leads to."""
+        if _counts_words(self.context):
+            return self._count_words(rows, units, _INT64(0), self.run_length, counts)
         builder = self.builder
+
+        def count_part(part, counts):
+            first = builder.mul(part, _INT64(_BYTE_WORDS))
+            left = builder.sub(self.run_length, first)
+            is_last = builder.icmp_signed("<", left, _INT64(_BYTE_WORDS))
+            n_words = builder.select(is_last, left, _INT64(_BYTE_WORDS))
+            zeros = [_BYTES(None)] * len(counts)
+            found = self._count_words(rows, units, first, n_words, zeros)
+            return list(map(builder.add, counts, map(self._widen, found)))
+
+        n_parts = builder.add(self.run_length, _INT64(_BYTE_WORDS - 1))
+        n_parts = builder.sdiv(n_parts, _INT64(_BYTE_WORDS))
+        return self._loop(n_parts, counts, count_part)
+
+    def _count_words(self, rows, units, first, n_words, counts):
+        """Emit the loop over some words; the type of the counts says in what parts to count."""
+        builder, part = self.builder, counts[0].type
         popcount = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(_VECTOR, [_VECTOR]), "llvm.ctpop.v8i64"
+            builder.module,
+            ir.FunctionType(part, [part]),
+            f"llvm.ctpop.v{part.count}i{part.element.width}",
         )
 
-        def count_word(word, counts):
+        def count_word(index, counts):
+            word = builder.add(first, index)
             unit = builder.gep(units, [builder.mul(word, self.lanes)])
             vectors = [self.load(unit, v * _LANES) for v in range(self.n_vectors)]
             renewed = []
@@ -152,22 +176,45 @@ class _Tile:
                 place = builder.add(builder.mul(_INT64(row), self.row_step), word)
                 spread = self.spread(builder.load(builder.gep(rows, [place])))
                 for vector in vectors:
-                    differing = builder.call(popcount, [builder.xor(vector, spread)])
-                    renewed.append(builder.add(counts[len(renewed)], differing))
+                    differing = builder.bitcast(builder.xor(vector, spread), part)
+                    ones = builder.call(popcount, [differing])
+                    renewed.append(builder.add(counts[len(renewed)], ones))
             return renewed
 
-        return self._loop(self.run_length, counts, count_word)
+        return self._loop(n_words, counts, count_word)
+
+    def _widen(self, counts):
+        """Return counts of bytes added up to counts of words."""
+        builder, counts = self.builder, self.builder.bitcast(counts, _VECTOR)
+        for width in (8, 16, 32):
+            mask = _VECTOR([sum(((1 << width) - 1) << k for k in range(0, 64, 2 * width))] * _LANES)
+            upper = builder.lshr(counts, _VECTOR([width] * _LANES))
+            counts = builder.add(builder.and_(counts, mask), builder.and_(upper, mask))
+        return counts
+
+
+def _counts_words(context):
+    """Whether the processor counts the ones of 64-bit words in one instruction on vectors.
+
+    Others count those of bytes (or of half bytes, by look-up), and adding bytes up to words costs
+    as much again: it is put off until the bytes of 31 words are full.
+    """
+    return "+avx512vpopcntdq" in context.codegen().magic_tuple()[2]
 
 
 def _tiles(context, builder, signature, values):
-    """Emit the loops over rows, first by fours, then one by one, and yield the tile inside each."""
+    """Emit the loops over rows, first by fours, then one by one, and yield the tile inside each.
+
+    Where bytes are counted there are 16 registers of half the width, which one row fills.
+    """
     first, last = values[3:5]
     n_rest = builder.and_(builder.sub(last, first), _INT64(3))
-    fours = builder.sub(last, n_rest)
+    fours = builder.sub(last, n_rest) if _counts_words(context) else first
     for height, start, stop in ((4, first, fours), (1, fours, last)):
-        step = _INT64(height)
-        with cgutils.for_range_slice(builder, start, stop, step, _INT64) as (row, _):
-            yield _Tile(context, builder, height, row, signature.args, values)
+        if start is not stop:
+            step = _INT64(height)
+            with cgutils.for_range_slice(builder, start, stop, step, _INT64) as (row, _):
+                yield _Tile(context, builder, height, row, signature.args, values)
 
 
 def _ascending(first):

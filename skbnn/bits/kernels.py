@@ -15,6 +15,8 @@ from skbnn.bits._products import (
     count_windows,
     nearest_units,
 )
+from skbnn.bits._signed import signed_sums
+from skbnn.bits._sums import sum_products
 from skbnn.bits._tokens import attend, gather_bits
 
 __all__ = [
@@ -34,5 +36,7 @@ __all__ = [
     "nearest_units",
     "pool_images",
     "run_chain",
+    "signed_sums",
+    "sum_products",
     "threshold_sums",
 ]

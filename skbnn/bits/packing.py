@@ -11,7 +11,7 @@ Everything that is packed anywhere in the package follows one contract:
 
 The kernels read two layouts that are derived from these canonical rows when a program is prepared
 and are never stored: units interleaved for vectors (:func:`interleave`), and the thresholds of the
-input encoding gathered by groups of 64 features (:func:`threshold_layout`).
+input encoding gathered by windows of 64 features (:func:`threshold_layout`).
 """
 
 import math
@@ -31,6 +31,7 @@ __all__ = [
     "sign_bits",
     "tail_mask",
     "threshold_layout",
+    "unit_masks",
     "unpack_bits",
 ]
 
@@ -219,10 +220,39 @@ def aligned_words(shape):
     return room[start : start + n_words].reshape(shape)
 
 
-class ThresholdLayout(NamedTuple):
-    """The thresholds of an input encoding, gathered by groups of 64 neighbouring features.
+def unit_masks(words, n_bits):
+    """Lay out packed units so that the bits of 32 units for one input are one number.
 
-    An entry is one plane of one group of features. Comparing the group's values with the entry's
+    Parameters
+    ----------
+    words : uint64 ndarray of shape (n_units, n_words(n_bits))
+        Canonical rows, one for each unit.
+    n_bits : int
+        Inputs of each unit.
+
+    Returns
+    -------
+    masks : uint32 ndarray of shape (n_blocks, n_bits)
+        Bit ``l`` of ``masks[j, i]`` is bit i of unit ``32 j + l``; the missing units of the last
+        block are 0.
+
+    Examples
+    --------
+    >>> unit_masks(pack_bits([[True, False, True], [False, False, True]]), 3)
+    array([[1, 0, 3]], dtype=uint32)
+    """
+    n_blocks = -(-len(words) // 32)
+    bits = np.zeros((n_blocks * 32, n_bits), np.bool_)
+    bits[: len(words)] = unpack_bits(words, n_bits)
+    columns = np.ascontiguousarray(bits.reshape(n_blocks, 32, n_bits).transpose(0, 2, 1))
+    masks = np.packbits(columns, axis=-1, bitorder="little").view("<u4")
+    return masks[..., 0].astype(np.uint32, copy=False)
+
+
+class ThresholdLayout(NamedTuple):
+    """The thresholds of an input encoding, gathered by windows of 64 neighbouring features.
+
+    An entry is one plane of one window of features. Comparing the window's values with the entry's
     thresholds gives one word; the bits of the features that have no such threshold are dropped
     from it, the others close up, and the result lands at its place in the encoded row.
 
@@ -230,8 +260,9 @@ class ThresholdLayout(NamedTuple):
     ----------
     table : uint8 or float32 ndarray of shape (n_entries, 64)
         Thresholds; 0 where a feature has none.
-    groups : int64 ndarray of shape (n_entries,)
-        Group of each entry, rising: its features are ``64 * group`` and the next 63.
+    firsts : int64 ndarray of shape (n_entries,)
+        First feature of each entry's window. Windows do not reach beyond the last feature, unless
+        there are fewer than 64.
     starts : int64 ndarray of shape (n_entries,)
         Bit of the encoded row that the entry's first bit becomes.
     masks : uint64 ndarray of shape (n_entries, 7)
@@ -244,7 +275,7 @@ class ThresholdLayout(NamedTuple):
     """
 
     table: np.ndarray
-    groups: np.ndarray
+    firsts: np.ndarray
     starts: np.ndarray
     masks: np.ndarray
 
@@ -264,19 +295,24 @@ def threshold_layout(counts, thresholds):
     -------
     layout : ThresholdLayout
     """
-    counts = counts.astype(np.int64)
-    features = np.repeat(np.arange(len(counts)), counts)
-    planes = np.arange(len(features)) - np.repeat(np.cumsum(counts) - counts, counts)
-    order = np.argsort(planes, kind="stable")
-    features, planes = features[order], planes[order]
-    # One entry for each plane of a group of features that has thresholds, group by group.
-    keys = features // WORD_BITS * 256 + planes
-    keys, starts, entries = np.unique(keys, return_index=True, return_inverse=True)
-    table = np.zeros((len(keys), WORD_BITS), thresholds.dtype)
+    last = max(0, len(counts) - WORD_BITS)
+    entries, start = [], 0
+    for plane in range(int(counts.max(initial=0))):
+        features = np.flatnonzero(counts > plane)
+        while len(features):
+            first = min(int(features[0]), last)
+            inside = np.searchsorted(features, first + WORD_BITS)
+            entries.append((first, start, features[:inside] - first))
+            features, start = features[inside:], start + inside
+    # Neighbouring entries read neighbouring features.
+    entries.sort(key=lambda entry: entry[0])
+    table = np.zeros((len(entries), WORD_BITS), thresholds.dtype)
     used = np.zeros(table.shape, np.bool_)
-    table[entries, features % WORD_BITS] = thresholds
-    used[entries, features % WORD_BITS] = True
-    return ThresholdLayout(table, keys // 256, starts, _compress_masks(pack_bits(used)[:, 0]))
+    for entry, (_, start, lanes) in enumerate(entries):
+        table[entry, lanes] = thresholds[start : start + len(lanes)]
+        used[entry, lanes] = True
+    firsts, starts = (np.array([entry[k] for entry in entries], np.int64) for k in (0, 1))
+    return ThresholdLayout(table, firsts, starts, _compress_masks(pack_bits(used)[:, 0]))
 
 
 def _compress_masks(keep):

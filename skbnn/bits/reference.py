@@ -36,6 +36,8 @@ __all__ = [
     "nearest_units",
     "pool_images",
     "run_chain",
+    "signed_sums",
+    "sum_products",
     "threshold_sums",
 ]
 
@@ -133,6 +135,36 @@ def combine_counts(counts, coefficients, ones, ones_coefficients, base, out):
         out[block] = base + products + ones[block] @ ones_coefficients
 
 
+def sum_products(rows, units, coefficients, ones_coefficients, base, out):
+    """Sum the products of coded rows and units, all planes with all planes.
+
+    Parameters
+    ----------
+    rows : uint64 ndarray of shape (n_rows, n_planes, n_words)
+        Packed planes of each row.
+    units : uint64 ndarray of shape (n_blocks, n_words, lanes)
+        Interleaved planes: all units of the first plane, then all of the second, and so on.
+    coefficients : int64 ndarray of shape (n_planes * n_unit_planes, n_units)
+        Worth of a mismatch of each pair of planes, the units' planes running fastest.
+    ones_coefficients : int64 ndarray of shape (n_planes, n_units), or (0, n_units)
+        Worth of a one in each plane of a row.
+    base : int64 ndarray of shape (n_units,)
+        Constant part.
+    out : int32 or int64 ndarray of shape (n_rows, n_units)
+        What :func:`combine_counts` makes of the counts. The sums fit the dtype.
+    """
+    n_planes, (n_pairs, n_units) = rows.shape[1], coefficients.shape
+    for block in row_blocks(len(rows), coefficients.size):
+        n_rows = len(out[block])
+        planes = rows[block].reshape(n_rows * n_planes, rows.shape[2])
+        counts = mismatches(planes, units, n_pairs // n_planes * n_units)
+        counts = counts.reshape(n_rows, n_pairs, n_units)
+        ones = np.empty((n_rows, len(ones_coefficients)), np.int32)
+        if len(ones_coefficients):
+            count_ones(planes, ones.reshape(len(planes)))
+        combine_counts(counts, coefficients, ones, ones_coefficients, base, out[block])
+
+
 def threshold_sums(sums, thresholds, out):
     """Compare sums with thresholds.
 
@@ -149,14 +181,35 @@ def threshold_sums(sums, thresholds, out):
         out[block] = pack_bits(sums[block] >= thresholds)
 
 
-def encode_thresholds(X, table, groups, starts, masks, out):
+def signed_sums(rows, units, out):
+    """Add up the inputs of rows with the signs of units.
+
+    Parameters
+    ----------
+    rows : float64 or float32 ndarray of shape (n_rows, n_inputs)
+        Real rows.
+    units : uint32 ndarray of shape (n_blocks, n_inputs)
+        Masks of units, as :func:`~skbnn.bits.packing.unit_masks` lays them out.
+    out : ndarray of shape (n_rows, n_units), of the dtype of `rows`
+        ``sum_i w[m, i] * rows[n, i]`` with w +1 where unit m's bit is 1, else -1. In compiled
+        code a row's sums do not depend on the other rows, to the last digit.
+    """
+    places = np.arange(32, dtype=np.uint32)[:, None]
+    bits = (units[:, None] >> places) & np.uint32(1)
+    bits = bits.reshape(32 * len(units), units.shape[1])[: out.shape[1]]
+    weights = bits.astype(rows.dtype) * 2 - 1
+    for block in row_blocks(*out.shape):
+        out[block] = rows[block] @ weights.T
+
+
+def encode_thresholds(X, table, firsts, starts, masks, out):
     """Encode features as thermometer bits, ``float32(x) >= threshold``.
 
     Parameters
     ----------
     X : float64, float32, uint8 or bool ndarray of shape (n_rows, n_features)
         Raw rows.
-    table, groups, starts, masks : ndarray
+    table, firsts, starts, masks : ndarray
         A :class:`~skbnn.bits.packing.ThresholdLayout`.
     out : uint64 ndarray of shape (n_rows, n_words(n_bits))
         Packed rows; of no use where the status is not 0.
@@ -167,7 +220,7 @@ def encode_thresholds(X, table, groups, starts, masks, out):
         0; or 1 if any feature, encoded or not, is NaN; else 2 if any is infinite as float32.
     """
     used = unpack_bits(masks[:, :1], WORD_BITS)
-    features = np.concatenate([np.arange(WORD_BITS) + WORD_BITS * g for g in groups] or [[]])
+    features = np.concatenate([np.arange(WORD_BITS) + first for first in firsts] or [[]])
     features = features.astype(np.intp)[used.ravel()]
     n_bits = len(features)
     places = np.concatenate(
@@ -229,14 +282,14 @@ def count_columns(rows, order, starts, out):
             out[k] += unpack_bits(rows[members[block]], n_bits).sum(0, dtype=np.int32)
 
 
-def run_chain(X, table, groups, starts, masks, shapes, words, limits, factors, bases, out):
+def run_chain(X, table, firsts, starts, masks, shapes, words, limits, factors, bases, out):
     """Encode rows, pass them through plain layers, and turn the last counts into scores.
 
     Parameters
     ----------
     X : float64, float32, uint8 or bool ndarray of shape (n_rows, n_features)
         Raw rows.
-    table, groups, starts, masks : ndarray
+    table, firsts, starts, masks : ndarray
         A :class:`~skbnn.bits.packing.ThresholdLayout`.
     shapes : int64 ndarray of shape (n_layers, 3)
         Shape ``(n_blocks, n_words, lanes)`` of the interleaved units of each layer.
@@ -255,7 +308,7 @@ def run_chain(X, table, groups, starts, masks, shapes, words, limits, factors, b
         That of :func:`encode_thresholds`.
     """
     rows = np.empty((len(X), shapes[0, 1]), np.uint64)
-    status = encode_thresholds(X, table, groups, starts, masks, rows)
+    status = encode_thresholds(X, table, firsts, starts, masks, rows)
     if status:
         return status
     *hidden, last = np.split(words, np.cumsum(shapes.prod(1))[:-1])

@@ -39,6 +39,9 @@ class BinaryCNNClassifier(NetworkClassifier):
         Units of each dense hidden layer behind the convolutions.
     padding_value : {-1, 0, 1}, default=-1
         What pads images of bits: a bit, or zero, exactly. Real activations are padded with zero.
+    residual : bool, default=False
+        Whether a stream of integers is led around every layer but the first: each layer reads its
+        signs and adds its counts to it. For networks of more than a few layers.
     image_shape : tuple of int, default=None
         ``(height, width)`` or ``(height, width, channels)`` of the rows. None is a square where
         the number of features is one, else a signal of one line.
@@ -147,6 +150,7 @@ class BinaryCNNClassifier(NetworkClassifier):
         "pool_size": ["array-like", Interval(Integral, 1, None, closed="left")],
         "hidden_layer_sizes": ["array-like", Integral],
         "padding_value": [Interval(Integral, -1, 1, closed="both")],
+        "residual": ["boolean"],
         "image_shape": ["array-like", None],
         "space_to_depth": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     }
@@ -159,6 +163,7 @@ class BinaryCNNClassifier(NetworkClassifier):
         pool_size=2,
         hidden_layer_sizes=(),
         padding_value=-1,
+        residual=False,
         image_shape=None,
         space_to_depth="auto",
         technique="bnn",
@@ -185,6 +190,7 @@ class BinaryCNNClassifier(NetworkClassifier):
         self.pool_size = pool_size
         self.hidden_layer_sizes = hidden_layer_sizes
         self.padding_value = padding_value
+        self.residual = residual
         self.image_shape = image_shape
         self.space_to_depth = space_to_depth
         self.technique = technique
@@ -223,6 +229,7 @@ class BinaryCNNClassifier(NetworkClassifier):
             "kernel_size": int(self.kernel_size),
             "pool_sizes": pool_sizes,
             "padding_value": int(self.padding_value),
+            "residual": bool(self.residual),
             "hidden_layer_sizes": positive_sizes("hidden_layer_sizes", self.hidden_layer_sizes),
         }
 

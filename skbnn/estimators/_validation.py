@@ -13,6 +13,8 @@ __all__ = ["DTYPES", "PackedPredictions", "training_set"]
 DTYPES = (np.float64, np.float32, np.uint8, np.bool_)
 """Dtypes that are read as they are; anything else becomes float64."""
 
+_DTYPES = frozenset(map(np.dtype, DTYPES))
+
 
 class PackedPredictions:
     """Predictions of a fitted estimator from its ``packed_`` model, behind validation."""
@@ -34,7 +36,13 @@ class PackedPredictions:
         return self.packed_.predict(X, n_jobs=self.n_jobs)
 
     def _validated(self, X):
-        """Return X as scikit-learn validates it; the packed model looks at its values itself."""
+        """Return X as scikit-learn validates it; the packed model looks at its values itself.
+
+        What validation would return as it is, is returned at once: the way through it takes ten
+        times as long as the classification of a row.
+        """
+        if _is_valid(X, vars(self)):
+            return X
         check_is_fitted(self)
         return validate_data(
             self, X, reset=False, dtype=DTYPES, accept_sparse="csr", ensure_all_finite=False
@@ -45,6 +53,19 @@ class PackedPredictions:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _is_valid(X, fitted):
+    """Whether scikit-learn's validation would return X as it is, without a warning."""
+    return (
+        type(X) is np.ndarray
+        and X.ndim == 2
+        and X.dtype in _DTYPES
+        and len(X) > 0
+        and X.shape[1] == fitted.get("n_features_in_")
+        and "packed_" in fitted
+        and "feature_names_in_" not in fitted
+    )
 
 
 def training_set(estimator, X, y, sample_weight, class_weight=None, *, reset):

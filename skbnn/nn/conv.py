@@ -1,8 +1,8 @@
 """Convolution blocks: windows of images, max-pooling, then what dense blocks do to their sums.
 
-Images flow as rows, line by line, pixel by pixel, channel by channel, which is torch's
-``channels_last`` in memory: a dense block reads them as they are. Inside a block each place is a
-row of its own, so normalisers and quantizers see rows of units, whatever the product was.
+Images flow with channels last, so a row of a dense block is an image as it lies in memory. Inside a
+block each place is a row of its own, so normalisers and quantizers see rows of units, whatever the
+product was.
 
 A max-pool stands between convolution and batch norm. It does not commute with a falling step, so
 packed it is the greatest bit of a window for units that rise, and the least for those that were
@@ -10,6 +10,8 @@ negated.
 """
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,21 +20,29 @@ from torch import nn
 
 from skbnn.bits import pack_bits
 from skbnn.nn.block import Signal
-from skbnn.nn.linear import CodedHidden, RealHidden
+from skbnn.nn.linear import CodedHidden, CodedSums, RealHidden
 from skbnn.nn.quantizers import make_quantizer
+from skbnn.nn.stream import Residual, Shortcut, StreamSign
 from skbnn.packed.conv import BinaryConv, MixedConv, RealConv
+from skbnn.packed.outputs import Sums
 from skbnn.packed.values import BitImage, Reals
 from skbnn.packed.windows import Window
 
-__all__ = ["CodedConvolution", "RealConvolution", "conv_blocks", "convolve"]
+__all__ = [
+    "CodedConvolution",
+    "CodedConvolutionSums",
+    "RealConvolution",
+    "conv_blocks",
+    "convolve",
+]
 
 
 def convolve(x, weight, window, padding):
-    """Convolve and max-pool rows that are images.
+    """Convolve and max-pool images.
 
     Parameters
     ----------
-    x : Tensor of shape (n, height * width * channels)
+    x : Tensor of shape (n, height, width, channels), or (n, height * width * channels)
         Images.
     weight : Tensor of shape (n_units, window.n_taps)
         Weights, line by line, pixel by pixel, channel by channel.
@@ -84,7 +94,8 @@ class _Places:
     def forward(self, x, sample_weight=None):  # noqa: D102
         if sample_weight is not None:
             sample_weight = sample_weight.repeat_interleave(math.prod(self.window.pooled))
-        return super().forward(x, sample_weight).reshape(len(x), self.n_results)
+        results = super().forward(x, sample_weight)
+        return results.reshape(len(x), *self.shape)
 
     def sums(self, x):
         """Return the pooled sums of every place and unit."""
@@ -93,9 +104,9 @@ class _Places:
         return z * self.dropout.gain
 
     @property
-    def n_results(self):
-        """Width of the rows it gives."""
-        return math.prod(self.window.pooled) * self.n_units
+    def shape(self):
+        """Height, width and channels of the results."""
+        return (*self.window.pooled, self.n_units)
 
 
 class CodedConvolution(_Places, CodedHidden):
@@ -114,7 +125,7 @@ class CodedConvolution(_Places, CodedHidden):
     def frozen_signal(self):
         """Return what the frozen block gives: a plain sign code of images."""
         self.activation_quantizer.freeze()
-        return Signal(BitImage((*self.window.pooled, self.n_units)))
+        return Signal(BitImage(self.shape))
 
     def pack(self):  # noqa: D102
         weights, output, negated = self.folded()
@@ -122,6 +133,20 @@ class CodedConvolution(_Places, CodedHidden):
         minima = pack_bits(negated) if is_pooled and negated.any() else None
         image = self.takes.value
         return BinaryConv(weights, image, output, self.window, self.padding_value, minima)
+
+
+class CodedConvolutionSums(_Places, CodedSums):
+    """Coded images to sums for a stream: convolution, max-pool, times a power of two."""
+
+    def frozen_signal(self):
+        """Return what the frozen block gives: integers of a known size, at every place."""
+        signal = super().frozen_signal()
+        return signal._replace(value=signal.value.at_places(self.window.pooled))
+
+    def pack(self):  # noqa: D102
+        output = Sums(self.n_units, self.largest)
+        image, window = self.takes.value, self.window
+        return BinaryConv(self.matrix, image, output, window, self.padding_value, None)
 
 
 class RealConvolution(_Places, RealHidden):
@@ -135,7 +160,7 @@ class RealConvolution(_Places, RealHidden):
 
     def freeze(self, signal):  # noqa: D102
         super().freeze(signal)
-        return Signal(Reals(self.n_results))
+        return Signal(Reals(math.prod(self.shape)))
 
     def pack(self):  # noqa: D102
         slope, shift = (t.detach().numpy() for t in self.normalizer.affine())
@@ -159,6 +184,7 @@ def conv_blocks(
     technique,
     *,
     padding_value,
+    residual,
     init,
     input_dropout,
     hidden_dropout,
@@ -183,6 +209,8 @@ def conv_blocks(
         Choices on every axis; real or coded blocks follow from its activation quantizer.
     padding_value : {-1, 0, 1}
         What pads coded images.
+    residual : bool
+        Whether a stream is led around every layer but the first.
     init : float or None
         Range of the initial latent weights.
     input_dropout, hidden_dropout : float
@@ -197,20 +225,62 @@ def conv_blocks(
         Width of the rows that the last one gives.
     """
     probe = make_quantizer("activations", technique.activations, generator=generator)
-    kind = CodedConvolution if probe.coded else RealConvolution
-    blocks, width = [], math.prod(shape)
+    chain = _CHAINS[residual, probe.coded]
+    layers = []
     for n_units, pool_size in zip(channels, pool_sizes, strict=True):
         kernel = tuple(min(kernel_size, 2 * size - 1) for size in shape[:2])
-        pool = tuple(min(pool_size, size) for size in shape[:2])
-        block = kind(
-            Window(shape, kernel, 1, pool),
+        window = Window(shape, kernel, 1, tuple(min(pool_size, size) for size in shape[:2]))
+        layer = chain.layer(
+            window,
             n_units,
             technique,
             padding_value,
             init=init,
-            dropout=hidden_dropout if blocks else input_dropout,
+            dropout=hidden_dropout if layers else input_dropout,
             generator=generator,
         )
-        blocks.append(block)
-        shape, width = (*block.window.pooled, n_units), block.n_results
-    return blocks, width
+        layers.append(layer)
+        shape = layer.shape
+    return chain.blocks(layers, technique, generator), math.prod(shape)
+
+
+class _Chain(NamedTuple):
+    """How layers become blocks: the kind of layer, and what leads from one to the next."""
+
+    layer: type
+    blocks: Callable
+
+
+def _plain(layers, technique, generator):
+    """Return layers as they are."""
+    return layers
+
+
+def _around(layers, technique, generator):
+    """Lead a stream of reals around all layers but the first."""
+    return layers[:1] + [Residual([layer], _skip(layer)) for layer in layers[1:]]
+
+
+def _around_signs(layers, technique, generator):
+    """Lead a stream of integers around all layers but the first; they read it as signs."""
+
+    def signs(shape):
+        return StreamSign(shape[:2], shape[2], technique, generator)
+
+    branches = [Residual([signs(b.window.shape), b], _skip(b)) for b in layers[1:]]
+    return layers[:1] + branches + [signs(layer.shape) for layer in layers[-1:]]
+
+
+def _skip(layer):
+    """Return what a stream goes through on its way around a layer."""
+    window = layer.window
+    same = layer.shape == window.shape
+    return [] if same else [Shortcut(window.shape, window.pool, layer.n_units)]
+
+
+_CHAINS = {
+    (False, False): _Chain(RealConvolution, _plain),
+    (False, True): _Chain(CodedConvolution, _plain),
+    (True, False): _Chain(RealConvolution, _around),
+    (True, True): _Chain(CodedConvolutionSums, _around_signs),
+}

@@ -198,8 +198,8 @@ class CodedSums(_Coded):
 
     def frozen_signal(self):
         """Return what the frozen block gives: integers of a known size."""
-        code = self.takes.value
-        self.largest = code.n_bits * code.largest * int(self.matrix.largest.max())
+        code, matrix = self.takes.value, self.matrix
+        self.largest = matrix.n_bits * code.largest * int(matrix.largest.max())
         return Signal(IntStream((self.n_units,), self.largest), self.unit * self.step)
 
     def pack(self):  # noqa: D102

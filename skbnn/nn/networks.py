@@ -42,11 +42,8 @@ class Network(nn.Module):
 
     def latent(self):
         """Return the latent weights by name: the tensors that quantizers of weights read."""
-        return {
-            f"{name}.weight": module.weight
-            for name, module in self.named_modules()
-            if hasattr(module, "weight_quantizer")
-        }
+        modules = self.named_modules()
+        return {f"{name}.weight": m.weight for name, m in modules if hasattr(m, "weight_quantizer")}
 
     def arrays(self):
         """Return every parameter and running statistic as a float32 NumPy array, by name."""
@@ -156,6 +153,7 @@ def conv_network(
     kernel_size,
     pool_sizes,
     padding_value,
+    residual,
     hidden_layer_sizes,
     hidden_dropout,
     **settings,
@@ -172,7 +170,7 @@ def conv_network(
         Number of classes.
     technique : Technique
         Choices on every axis.
-    channels, kernel_size, pool_sizes, padding_value
+    channels, kernel_size, pool_sizes, padding_value, residual
         See :func:`skbnn.nn.conv.conv_blocks`.
     hidden_layer_sizes : sequence of int
         Units of each dense hidden layer.
@@ -195,6 +193,7 @@ def conv_network(
         pool_sizes,
         technique,
         padding_value=padding_value,
+        residual=residual,
         hidden_dropout=hidden_dropout,
         **settings,
     )

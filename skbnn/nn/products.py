@@ -4,8 +4,8 @@ Rows and weights of -1, 0 and +1 fit 8-bit integers, whose products CPUs with VN
 instructions sum exactly and four times faster than float32. The forward sums are integers below
 2^24 and therefore the same, bit for bit, on every machine.
 
-Gradients are real numbers. Where 8-bit products are fast, each row of the gradient (each column, for
-the gradient of the weights) is rounded to 8 bits of its own largest value, so that the backward
+Gradients are real numbers. Where 8-bit products are fast, each row of the gradient (each column,
+for the gradient of the weights) is rounded to 8 bits of its own largest value, so that the backward
 products are as fast; the rounding is far below the noise of a batch. Elsewhere they stay float32.
 """
 

@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from skbnn.bits import pack_bits
@@ -25,6 +26,7 @@ __all__ = [
     "EachPlace",
     "RealPositions",
     "Residual",
+    "Shortcut",
     "StreamNorm",
     "StreamSign",
 ]
@@ -252,33 +254,69 @@ class StreamNorm(Block):
         return packed.EachPlace(packed.Affine(slope, shift), self.places)
 
 
+class Shortcut(Block):
+    """The stream on its way around a branch of another shape: max-pooled, channels added or cut.
+
+    Parameters
+    ----------
+    shape : tuple of three ints
+        Lines, columns and channels of the stream.
+    pool : tuple of two ints
+        Lines and columns of a pool, which is also the step; what fills none is left out.
+    channels : int
+        Channels of the result: zeros are added, or the last ones cut off.
+    """
+
+    def __init__(self, shape, pool, channels):
+        super().__init__()
+        self.shape, self.pool, self.channels = tuple(shape), tuple(pool), channels
+
+    def forward(self, x, sample_weight=None):  # noqa: D102
+        pooled = F.max_pool2d(x.permute(0, 3, 1, 2), self.pool).permute(0, 2, 3, 1)
+        return F.pad(pooled, (0, self.channels - self.shape[2]))
+
+    def freeze(self, signal):  # noqa: D102
+        self.takes = signal
+        return signal._replace(value=self.pack().gives)
+
+    def pack(self):  # noqa: D102
+        return packed.Shortcut(self.takes.value, self.shape, self.pool, self.channels)
+
+
 class Residual(Block):
-    """A branch of blocks around which the stream is led: ``x + branch(x)``.
+    """A branch of blocks around which the stream is led: ``skip(x) + branch(x)``.
 
     Parameters
     ----------
     branch : sequence of Block
         The first reads the stream, the last gives sums of the same shape.
+    skip : sequence of Block
+        What the stream goes through on its way around; nothing by default.
     """
 
-    def __init__(self, branch):
+    def __init__(self, branch, skip=()):
         super().__init__()
         self.branch = nn.ModuleList(branch)
+        self.skip = nn.ModuleList(skip)
 
     def forward(self, x, sample_weight=None):  # noqa: D102
-        added = x
+        added = skipped = x
         for block in self.branch:
             added = block(added, sample_weight)
-        return x + added
+        for block in self.skip:
+            skipped = block(skipped, sample_weight)
+        return skipped + added
 
     def freeze(self, signal):  # noqa: D102
-        self.takes, inner = signal, signal
+        self.takes, inner, skipped = signal, signal, signal
         for block in self.branch:
             inner = block.freeze(inner)
-        self.shift = _shift_between(inner.unit, signal.unit)
-        stream = packed.add_branch(signal.value, inner.value, self.shift)
-        return Signal(stream, min(signal.unit, inner.unit))
+        for block in self.skip:
+            skipped = block.freeze(skipped)
+        self.shift = _shift_between(inner.unit, skipped.unit)
+        stream = packed.add_branch(skipped.value, inner.value, self.shift)
+        return Signal(stream, min(skipped.unit, inner.unit))
 
     def pack(self):  # noqa: D102
-        branch = tuple(block.pack() for block in self.branch)
-        return packed.Residual(branch, self.takes.value, self.shift)
+        branch, skip = (tuple(b.pack() for b in part) for part in (self.branch, self.skip))
+        return packed.Residual(branch, self.takes.value, self.shift, skip)

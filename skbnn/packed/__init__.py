@@ -25,7 +25,7 @@ from skbnn.packed.images import ImageLayout, ImageStandardize, ImageThermometer
 from skbnn.packed.linear import BinaryLinear, MixedLinear, RealLinear
 from skbnn.packed.model import PackedModel
 from skbnn.packed.outputs import ClassScores, SignThreshold, Sums
-from skbnn.packed.stream import Affine, EachPlace, Positions, Residual, StreamSign
+from skbnn.packed.stream import Affine, EachPlace, Positions, Residual, Shortcut, StreamSign
 from skbnn.packed.values import BitCode, BitImage, BitMatrix, IntStream, Reals
 from skbnn.packed.windows import Window
 
@@ -57,6 +57,7 @@ __all__ = [
     "Residual",
     "RowMaximum",
     "ScoreThreshold",
+    "Shortcut",
     "SignThreshold",
     "SoftmaxShare",
     "Standardize",

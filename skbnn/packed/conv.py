@@ -16,9 +16,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from skbnn.bits import interleave, lanes_for, n_words, unpack_bits
 from skbnn.packed.linear import BinaryProduct
 from skbnn.packed.operation import Operation, register
-from skbnn.packed.outputs import SignThreshold
+from skbnn.packed.outputs import SignThreshold, Sums
 from skbnn.packed.values import BitImage, BitMatrix, Reals, require, require_array
-from skbnn.packed.windows import CHUNK_WORDS, Window, layout_of
+from skbnn.packed.windows import CHUNK_WORDS, Window, layout_of, pool
 
 __all__ = ["BinaryConv", "MixedConv", "RealConv"]
 
@@ -26,7 +26,7 @@ __all__ = ["BinaryConv", "MixedConv", "RealConv"]
 @register("binary-conv")
 @dataclass(frozen=True, eq=False)
 class BinaryConv(BinaryProduct):
-    """Windows of a coded image times coded weights, pooled, then one bit for each unit.
+    """Windows of a coded image times coded weights, pooled, then an output transform.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ class BinaryConv(BinaryProduct):
         One row of bits for each unit and plane: line by line, pixel by pixel, channel by channel.
     takes : BitImage
         Meaning of the images it reads.
-    output : SignThreshold
-        Threshold of the pooled sums.
+    output : SignThreshold or Sums
+        What becomes of the pooled sums.
     window : Window
         Size and step.
     padding_value : {-1, 0, 1}
@@ -47,7 +47,7 @@ class BinaryConv(BinaryProduct):
 
     weights: BitMatrix
     takes: BitImage
-    output: SignThreshold
+    output: SignThreshold | Sums
     window: Window
     padding_value: int
     minima: np.ndarray | None
@@ -57,84 +57,100 @@ class BinaryConv(BinaryProduct):
         require(self.window.n_taps == self.weights.n_bits, "Weights and window differ in width.")
         require(self.padding_value in (-1, 0, 1), "The padding is neither -1 nor 0 nor 1.")
         if self.minima is not None:
+            has_bits = isinstance(self.output, SignThreshold)
+            require(has_bits, "Only units that become bits can take the least sum.")
             require_array("minima", self.minima, [np.uint64], (n_words(self.weights.n_units),))
         super().__post_init__()
         self.freeze_arrays()
 
     @property
     def gives(self):
-        """A sign code of the pooled images."""
-        return BitImage((*self.window.pooled, self.weights.n_units))
+        """What the output transform makes of the pooled images."""
+        return self.output.gives.at_places(self.window.pooled)
 
     def prepare(self, kernels, real=np.float64):  # noqa: D102
-        window, width = self.window, n_words(self.weights.n_units)
-        minima = np.zeros(width, np.uint64) if self.minima is None else self.minima
-        layout = layout_of(window, self.weights.words, self.padding_value == 1, kernels)
-        write = (self._prepare_fused if self.is_plain else self._prepare_sums)(kernels, layout)
-
-        def run(images):
-            out = np.empty((len(images), *window.pooled, width), np.uint64)
-            for start, chunk in layout.chunks(images):
-                pooled = out[start : start + len(chunk)]
-                if window.pool == (1, 1):
-                    write(chunk, pooled)
-                    continue
-                bits = np.empty((len(chunk), *window.places, width), np.uint64)
-                write(chunk, bits)
-                kernels.pool_images(bits, *window.pool, minima, pooled)
-            return out[:, None]
-
-        return run
+        layout = layout_of(self.window, self.weights.words, self.padding_value == 1, kernels)
+        is_fused = self.is_plain and isinstance(self.output, SignThreshold)
+        return (self._prepare_fused if is_fused else self._prepare_sums)(kernels, layout)
 
     def _prepare_fused(self, kernels, layout):
         """Return the function from signs to signs, compared inside the product's registers."""
-        units = interleave(layout.words[0], 32)
+        units, window, width = (
+            interleave(layout.words[0], 32),
+            self.window,
+            n_words(self.weights.n_units),
+        )
         *ends, correction = self._corrections()
         n_bits, thresholds = self.weights.n_bits, self.output.thresholds.astype(np.int64)
         limits = np.full((*correction.shape[:2], len(units) * 32), -1, np.int64)
         limits[..., : self.weights.n_units] = (n_bits - thresholds + correction) // 2
+        minima = np.zeros(width, np.uint64) if self.minima is None else self.minima
+        is_pooled = window.pool != (1, 1)
 
-        def write(images, out):
-            kernels.compare_windows(images[:, 0], *layout.size, units, limits, *ends, out)
+        def run(images):
+            out = np.empty((len(images), *window.pooled, width), np.uint64)
+            for start, chunk in layout.chunks(images):
+                results = out[start : start + len(chunk)]
+                bits = np.empty((len(chunk), *window.places, width), np.uint64)
+                bits = bits if is_pooled else results
+                kernels.compare_windows(chunk[:, 0], *layout.size, units, limits, *ends, bits)
+                if is_pooled:
+                    kernels.pool_images(bits, *window.pool, minima, results)
+            return out[:, None]
 
-        return write
+        return run
 
     def _prepare_sums(self, kernels, layout):
-        """Return the function from codes to signs that adds up the counts of planes."""
-        n_units, dtype = self.weights.n_units, self._sum_dtype
+        """Return the function that adds up the counts of planes and transforms the sums."""
+        window, n_units, dtype = self.window, self.weights.n_units, self._sum_dtype
         flat = np.concatenate(list(layout.words))
         units, blank = interleave(flat, lanes_for(len(flat))), interleave(flat[:1] * 0, 16)
         coefficients, ones_coefficients, base = self._terms()
-        thresholds = self.output.thresholds.astype(dtype)
+        finish = self.output.prepare(kernels, dtype)
         lines, columns, correction = self._corrections()
         zones = [
             (slice(*lines[i : i + 2]), slice(*columns[j : j + 2]), correction[i, j].astype(dtype))
             for i, j in zip(*np.nonzero(correction.any(2)), strict=True)
         ]
+        minima = np.zeros(n_units, np.bool_)
+        if self.minima is not None:
+            minima = unpack_bits(self.minima, n_units)
 
-        def write(images, out):
-            n_places = out[..., 0].size
-            shape = (*out.shape[:3], images.shape[1])
+        def sums(images):
+            shape = (len(images), *window.places, images.shape[1])
             counts = np.empty((*shape, len(flat)), np.int32)
             kernels.count_windows(images, *layout.size, units, counts)
             ones = np.empty((*shape, 1), np.int32)
             if len(ones_coefficients):
                 kernels.count_windows(images, *layout.size, blank, ones)
-            sums = np.empty((n_places, n_units), dtype)
+            places = np.empty((*shape[:3], n_units), dtype)
+            n_places = math.prod(shape[:3])
             kernels.combine_counts(
                 counts.reshape(n_places, len(coefficients), n_units),
                 coefficients,
-                ones.reshape(n_places, -1)[:, : len(ones_coefficients)].copy(),
+                ones.reshape(n_places, shape[3])[:, : len(ones_coefficients)].copy(),
                 ones_coefficients,
                 base,
-                sums,
+                places.reshape(n_places, n_units),
             )
-            places = sums.reshape(*out.shape[:3], n_units)
             for zone_lines, zone_columns, missing in zones:
                 places[:, zone_lines, zone_columns] += missing
-            kernels.threshold_sums(sums, thresholds, out.reshape(n_places, -1))
+            return places
 
-        return write
+        def pooled(places):
+            if window.pool == (1, 1):
+                return places
+            most = pool(places, window.pool)
+            return (
+                np.where(minima, pool(places, window.pool, np.min), most) if minima.any() else most
+            )
+
+        def run(images):
+            parts = [pooled(sums(chunk)).reshape(-1, n_units) for _, chunk in layout.chunks(images)]
+            rows = [finish(part) for part in parts] or [finish(np.empty((0, n_units), dtype))]
+            return self.output.gives.join(np.concatenate(rows), window.pooled)
+
+        return run
 
     def _corrections(self):
         """Return zones of lines and of columns, and what zero padding adds to the sums of each.
@@ -204,9 +220,8 @@ class _Real(Operation):
             images = rows.reshape(len(rows), *window.shape)
             out = np.empty((len(rows), *window.pooled, len(biases)), real)
             for start in range(0, len(rows), step):
-                out[start : start + step] = _max_pool(
-                    convolve(images[start : start + step]), window
-                )
+                sums = convolve(images[start : start + step])
+                out[start : start + step] = pool(sums, window.pool)
             out *= scales
             out += biases
             if self.rectify:
@@ -214,14 +229,6 @@ class _Real(Operation):
             return out.reshape(len(rows), self.gives.width)
 
         return run
-
-
-def _max_pool(images, window):
-    """Return the greatest of each pool of pixels."""
-    (lines, columns), (height, width) = window.pooled, window.pool
-    cut = images[:, : lines * height, : columns * width]
-    pools = cut.reshape(len(images), lines, height, columns, width, cut.shape[3])
-    return pools.max((2, 4))
 
 
 @register("real-conv")

@@ -10,7 +10,7 @@ from skbnn.packed.conv import BinaryConv, MixedConv, RealConv
 from skbnn.packed.encode import BitPlanes, Standardize, Thermometer
 from skbnn.packed.images import ImageStandardize, ImageThermometer
 from skbnn.packed.linear import BinaryLinear, MixedLinear, RealLinear
-from skbnn.packed.stream import Affine, EachPlace, Positions, Residual, StreamSign
+from skbnn.packed.stream import Affine, EachPlace, Positions, Residual, Shortcut, StreamSign
 
 __all__ = ["LayerCost", "Summary", "cost"]
 
@@ -173,8 +173,13 @@ def _(operation: StreamSign):
 
 
 @cost.register
+def _(operation: Shortcut):
+    return {}
+
+
+@cost.register
 def _(operation: Residual):
-    parts = [cost(part) for part in operation.branch]
+    parts = [cost(part) for part in (*operation.branch, *operation.skip)]
     names = ("float32_nbytes", "binary_ops", "float_ops")
     inner = [part.gives.nbytes for part in operation.branch]
     # The stream waits while the branch goes on from one result to the next.

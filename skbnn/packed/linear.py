@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skbnn.bits import complement, interleave, lanes_for, n_words, unpack_bits
+from skbnn.bits import complement, interleave, lanes_for, n_words, unit_masks
 from skbnn.packed.operation import Operation, register
 from skbnn.packed.outputs import ClassScores, SignThreshold, Sums
 from skbnn.packed.values import (
@@ -150,18 +150,11 @@ class BinaryLinear(BinaryProduct):
         code, n_units, dtype = self.takes, self.weights.n_units, self._sum_dtype
         flat = np.concatenate(list(code.lay_out(self.weights.words)))
         units = interleave(flat, lanes_for(len(flat)))
-        coefficients, ones_coefficients, base = self._terms()
+        terms = self._terms()
 
         def sums(rows):
-            n_rows, n_planes, width = code.flat(rows).shape
-            planes = rows.reshape(n_rows * n_planes, width)
-            counts = np.empty((n_rows, len(coefficients), n_units), np.int32)
-            kernels.count_mismatches(planes, units, counts.reshape(len(planes), len(flat)))
-            ones = np.empty((n_rows, len(ones_coefficients)), np.int32)
-            if len(ones_coefficients):
-                kernels.count_ones(planes, ones.reshape(len(planes)))
-            out = np.empty((n_rows, n_units), dtype)
-            kernels.combine_counts(counts, coefficients, ones, ones_coefficients, base, out)
+            out = np.empty((len(rows), n_units), dtype)
+            kernels.sum_products(code.flat(rows), units, *terms, out)
             return out
 
         return sums
@@ -190,7 +183,7 @@ def negate(weights, where):
 
 
 class _Real(Operation):
-    """What both products of real rows share: an affine map in float64, perhaps rectified."""
+    """What both products of real rows share: an affine map, perhaps rectified."""
 
     @property
     def takes(self):
@@ -203,10 +196,10 @@ class _Real(Operation):
         return Scores(self.n_units, integer=False) if self.is_last else Reals(self.n_units)
 
     def prepare(self, kernels, real=np.float64):  # noqa: D102
-        matrix, shift = self._matrix(real), self.biases.astype(real)
+        product, shift = self.prepare_product(kernels, real), self.biases.astype(real)
 
         def run(rows):
-            out = rows @ matrix
+            out = product(rows)
             out += shift
             return np.maximum(out, 0, out=out) if self.rectify else out
 
@@ -251,8 +244,10 @@ class RealLinear(_Real):
         """Width of the rows read."""
         return self.weights.shape[1]
 
-    def _matrix(self, real):
-        return self.weights.T.astype(real)
+    def prepare_product(self, kernels, real):
+        """Return the function from real rows to products with the weights."""
+        matrix = self.weights.T.astype(real)
+        return lambda rows: rows @ matrix
 
 
 @register("mixed-linear")
@@ -294,6 +289,15 @@ class MixedLinear(_Real):
         """Width of the rows read."""
         return self.weights.n_bits
 
-    def _matrix(self, real):
-        bits = unpack_bits(self.weights.words[0], self.weights.n_bits)
-        return np.where(bits, real(1), real(-1)).T * self.scales.astype(real)
+    def prepare_product(self, kernels, real):
+        """Return the function from real rows to scaled products with the signs."""
+        masks = unit_masks(self.weights.words[0], self.weights.n_bits)
+        scales = self.scales.astype(real)
+
+        def product(rows):
+            out = np.empty((len(rows), self.n_units), real)
+            kernels.signed_sums(np.ascontiguousarray(rows, real), masks, out)
+            out *= scales
+            return out
+
+        return product

@@ -17,8 +17,17 @@ import numpy as np
 from skbnn.bits import n_words, tail_mask
 from skbnn.packed.operation import Operation, register
 from skbnn.packed.values import BitCode, IntStream, Reals, require, require_array
+from skbnn.packed.windows import pool
 
-__all__ = ["Affine", "EachPlace", "Positions", "Residual", "StreamSign", "add_branch"]
+__all__ = [
+    "Affine",
+    "EachPlace",
+    "Positions",
+    "Residual",
+    "Shortcut",
+    "StreamSign",
+    "add_branch",
+]
 
 _MOST_SHIFTED = 30
 
@@ -186,10 +195,63 @@ class StreamSign(Operation):
         return run
 
 
+@register("shortcut")
+@dataclass(frozen=True, eq=False)
+class Shortcut(Operation):
+    """The stream on its way around a branch of another shape: max-pooled, channels added or cut.
+
+    Parameters
+    ----------
+    takes : IntStream or Reals
+        The stream.
+    shape : tuple of three ints
+        Its lines, columns and channels.
+    pool : tuple of two ints
+        Lines and columns of a pool, which is also the step; what fills none is left out.
+    channels : int
+        Channels of the result: zeros are added, or the last ones cut off.
+    """
+
+    takes: IntStream | Reals
+    shape: tuple[int, ...]
+    pool: tuple[int, ...]
+    channels: int
+
+    def __post_init__(self):
+        fits = len(self.shape) == 3 and math.prod(self.shape) == self.takes.width
+        require(fits and min(self.shape) >= 1, f"{self.shape} is not the shape of the stream.")
+        same = isinstance(self.takes, Reals) or self.takes.shape == self.shape
+        require(same, f"{self.shape} is not the shape of the stream.")
+        pools = len(self.pool) == 2 and all(
+            1 <= p <= size for p, size in zip(self.pool, self.shape[:2], strict=True)
+        )
+        require(pools, f"A stream of {self.shape} cannot be pooled by {self.pool}.")
+        require(1 <= self.channels <= 1 << 16, f"There cannot be {self.channels} channels.")
+
+    @property
+    def gives(self):
+        """The stream in its new shape."""
+        lines, columns = (n // p for n, p in zip(self.shape[:2], self.pool, strict=True))
+        if isinstance(self.takes, Reals):
+            return Reals(lines * columns * self.channels)
+        return IntStream((lines, columns, self.channels), self.takes.largest)
+
+    def prepare(self, kernels, real=np.float64):  # noqa: D102
+        kept, shape = min(self.channels, self.shape[2]), _shape(self.gives)
+
+        def run(stream):
+            pooled = pool(stream.reshape(len(stream), *self.shape), self.pool)
+            out = np.zeros((*pooled.shape[:3], self.channels), pooled.dtype)
+            out[..., :kept] = pooled[..., :kept]
+            return out.reshape(len(stream), *shape)
+
+        return run
+
+
 @register("residual")
 @dataclass(frozen=True, eq=False)
 class Residual(Operation):
-    """A branch around which the stream is led: ``x + (branch(x) << shift)``.
+    """A branch around which the stream is led: ``skip(x) + (branch(x) << shift)``.
 
     Where the branch's unit is finer than the stream's, the stream is shifted instead:
     ``(x << -shift) + branch(x)``. No sum can leave int32: the bounds of stream and branch, shifted,
@@ -204,40 +266,54 @@ class Residual(Operation):
     shift : int
         Bits by which the branch's sums are shifted left, or, where negative, those by which the
         stream is; 0 where they are real.
+    skip : tuple of Operation
+        What the stream goes through on its way around the branch; nothing by default.
     """
 
     branch: tuple[Operation, ...]
     takes: IntStream | Reals
     shift: int
+    skip: tuple[Operation, ...] = ()
 
     def __post_init__(self):
         _require_shift(abs(self.shift))
         require(len(self.branch) >= 1, "A branch needs at least one operation.")
-        value = self.takes
-        for operation in self.branch:
-            require(isinstance(operation, Operation), f"{operation!r} is no operation.")
-            require(
-                operation.takes == value,
-                f"A branch gives {value} where {operation.kind} takes {operation.takes}.",
-            )
-            value = operation.gives
-        require(type(value) is type(self.takes), "A branch gives something else than its stream.")
-        require(_shape(value) == _shape(self.takes), "A branch gives another shape.")
+        skipped, value = (self._through(part) for part in (self.skip, self.branch))
+        kinds = {type(v) for v in (self.takes, skipped, value)}
+        require(len(kinds) == 1, "A branch gives something else than its stream.")
+        require(_shape(value) == _shape(skipped), "A branch gives another shape.")
         require(self.shift == 0 or isinstance(value, IntStream), "Real sums cannot be shifted.")
         _ = self.gives
 
     @property
     def gives(self):
         """The stream, with room for the branch."""
-        return add_branch(self.takes, self.branch[-1].gives, self.shift)
+        return add_branch(self._through(self.skip), self.branch[-1].gives, self.shift)
+
+    def _through(self, operations):
+        """Return what the stream becomes on its way through operations."""
+        value = self.takes
+        for operation in operations:
+            require(isinstance(operation, Operation), f"{operation!r} is no operation.")
+            require(
+                operation.takes == value,
+                f"A branch gives {value} where {operation.kind} takes {operation.takes}.",
+            )
+            value = operation.gives
+        return value
 
     def prepare(self, kernels, real=np.float64):  # noqa: D102
-        steps = [operation.prepare(kernels, real) for operation in self.branch]
+        steps, skips = (
+            [operation.prepare(kernels, real) for operation in part]
+            for part in (self.branch, self.skip)
+        )
 
         def run(stream):
             rows = stream
             for step in steps:
                 rows = step(rows)
+            for skip in skips:
+                stream = skip(stream)
             if self.shift > 0:
                 np.left_shift(rows, self.shift, out=rows)
             rows += stream << -self.shift if self.shift < 0 else stream

@@ -13,7 +13,7 @@ import numpy as np
 from skbnn.bits import pack_bits, unpack_bits
 from skbnn.packed.values import require
 
-__all__ = ["CHUNK_WORDS", "Window", "layout_of"]
+__all__ = ["CHUNK_WORDS", "Window", "layout_of", "pool"]
 
 CHUNK_WORDS = 1 << 14
 """Elements of the images that are worked on at once, so that they stay in cache."""
@@ -94,6 +94,31 @@ class Window:
         starts = np.flatnonzero(np.diff(first, prepend=-1) | np.diff(last, prepend=-1))
         taps = [slice(int(first[i]), int(last[i])) for i in starts]
         return np.array([*starts, len(start)], np.int64), taps
+
+
+def pool(images, sizes, reduce=np.max):
+    """Return images pooled.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, lines, columns, n_channels)
+        Images.
+    sizes : tuple of two ints
+        Height and width of the pool, which is also the step. Lines and columns that fill no pool
+        are left out.
+    reduce : callable, default=numpy.max
+        What becomes of a pool.
+
+    Returns
+    -------
+    pooled : ndarray of shape (n, lines // height, columns // width, n_channels)
+    """
+    if sizes == (1, 1):
+        return images
+    height, width = sizes
+    lines, columns = images.shape[1] // height, images.shape[2] // width
+    cut = images[:, : lines * height, : columns * width]
+    return reduce(cut.reshape(len(cut), lines, height, columns, width, cut.shape[3]), (2, 4))
 
 
 def layout_of(window, words, padding_bit, kernels):

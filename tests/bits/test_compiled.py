@@ -52,6 +52,37 @@ def test_products_count_ones_in_whole_vectors():
     assert len(re.findall(r"vpopcntq\s+.*%zmm", assembly)) >= 16
 
 
+def test_products_count_bytes_on_arm(monkeypatch):
+    """Compile a tile for a 64-bit Arm processor; it is read, not run."""
+    llvm, numba = pytest.importorskip("llvmlite.binding"), pytest.importorskip("numba")
+    from skbnn.bits import _products
+
+    monkeypatch.setattr(_products, "_counts_words", lambda context: False)
+
+    @numba.njit(_nrt=False)
+    def tile(rows, units, limits, out):
+        width = rows.shape[1]
+        _products._store_bits(4, rows, (width, 1, 0, width), 0, 64, units, 0, limits, out)
+
+    words = np.zeros((64, 2), np.uint64)
+    tile(words, interleave(words, 32), np.zeros(64, np.int64), np.zeros((64, 1), np.uint64))
+    (source,) = tile.inspect_llvm().values()
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    machine = llvm.Target.from_triple("aarch64-unknown-linux-gnu").create_target_machine(
+        cpu="neoverse-n1", opt=3
+    )
+    source = re.sub("target triple = .*", f'target triple = "{machine.triple}"', source)
+    layout = f'target datalayout = "{machine.target_data}"'
+    source = re.sub("target datalayout = .*", layout, source)
+    source = re.sub('"target-(cpu|features)"="[^"]*"', "", source)
+    assembly = machine.emit_assembly(llvm.parse_assembly(source))
+    assert len(re.findall(r"cnt\s+v\d+\.16b", assembly)) >= 16
+    # Bytes are added as bytes, not widened one by one.
+    assert len(re.findall(r"add\s+v\d+\.16b", assembly)) >= 16
+    assert "uaddlp" not in assembly
+
+
 def test_writable_inputs(random_bits, guarded):
     kernels, reference = backend("numba"), backend("numpy")
     rows, units = pack_bits(random_bits(9, 70)), interleave(pack_bits(random_bits(64, 70)), 32)

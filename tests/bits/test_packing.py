@@ -133,13 +133,14 @@ def test_threshold_layout(rng, n_features, dtype):
     order = [(p, f) for p in range(5) for f in range(n_features) if counts[f] > p]
     layout = threshold_layout(counts, thresholds)
     assert (layout.table.dtype, layout.masks.dtype) == (dtype, np.uint64)
-    assert (np.diff(layout.groups) >= 0).all()
+    assert (np.diff(layout.firsts) >= 0).all()
+    assert ((layout.firsts >= 0) & (layout.firsts <= max(0, n_features - 64))).all()
     found = {}
-    for limits, group, start, masks in zip(*layout, strict=True):
+    for limits, first, start, masks in zip(*layout, strict=True):
         kept = np.flatnonzero(unpack_bits(masks[:1], 64))
         assert len(kept) > 0
         for place, lane in enumerate(kept, start):
-            found[int(place)] = (64 * group + lane, limits[lane])
+            found[int(place)] = (first + lane, limits[lane])
         word, masks = int(rng.integers(0, 1 << 63)), [int(mask) for mask in masks]
         expected = sum(((word >> int(lane)) & 1) << i for i, lane in enumerate(kept))
         assert compress(word, masks) == expected

@@ -10,6 +10,7 @@ BATCHES = [0, 1, 3, 64, 65]
 UNITS = [1, 10, 16, 17, 32, 33, 100]
 SHAPES = [(n_bits, n, m) for n_bits in WIDTHS for n in BATCHES for m in UNITS]
 COMPACT = [pytest.param(784, 71, 100, id="compact"), pytest.param(130, 5, 10, id="compact-few")]
+COMPACT.append(pytest.param(4100, 6, 40, id="compact-many-words"))
 shapes = pytest.mark.parametrize(("n_bits", "n_rows", "n_units"), SHAPES + COMPACT)
 
 

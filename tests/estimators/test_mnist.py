@@ -4,13 +4,22 @@ import numpy as np
 import pytest
 import torch
 
-from skbnn import BinaryLogisticRegression, BinaryMLPClassifier, KMeansClassifier
+from skbnn import (
+    BinaryCNNClassifier,
+    BinaryLogisticRegression,
+    BinaryMLPClassifier,
+    KMeansClassifier,
+)
 from skbnn.nn import networks
 from skbnn.techniques import get_technique, list_techniques
 
 FAMILIES = {
     "logistic": BinaryLogisticRegression(max_iter=1, batch_size=50, random_state=0),
     "mlp": BinaryMLPClassifier((64, 64), max_iter=1, batch_size=50, random_state=0),
+    "cnn": BinaryCNNClassifier((8, 12), max_iter=1, batch_size=50, random_state=0),
+    "residual cnn": BinaryCNNClassifier(
+        (8, 8, 12), pool_size=(1, 2, 2), residual=True, max_iter=1, batch_size=50, random_state=0
+    ),
     "deep mlp": BinaryMLPClassifier((1024, 1024, 1024), max_iter=1, random_state=0),
 }
 WHOLE_TRAINING_SET = {"deep mlp"}
@@ -25,9 +34,10 @@ def in_parts(network, X):
 def fitted(family, technique, mnist, monkeypatch):
     """Return a fitted estimator and its network as training left it, in evaluation mode."""
     trained = []
-    build = networks.dense_network
+    name = FAMILIES[family]._builder
+    build = getattr(networks, name)
     monkeypatch.setattr(
-        networks, "dense_network", lambda *a, **kw: trained.append(build(*a, **kw)) or trained[-1]
+        networks, name, lambda *a, **kw: trained.append(build(*a, **kw)) or trained[-1]
     )
     rows = mnist.train if family in WHOLE_TRAINING_SET else slice(3000)
     est = FAMILIES[family].set_params(technique=technique).fit(mnist.data[rows], mnist.target[rows])
@@ -36,7 +46,8 @@ def fitted(family, technique, mnist, monkeypatch):
 
 @pytest.mark.parametrize("technique", list_techniques())
 @pytest.mark.parametrize(
-    "family", ["logistic", "mlp", pytest.param("deep mlp", marks=pytest.mark.slow)]
+    "family",
+    ["logistic", "mlp", "cnn", "residual cnn", pytest.param("deep mlp", marks=pytest.mark.slow)],
 )
 def test_training_frozen_and_packed_agree(family, technique, mnist, monkeypatch):
     est, network = fitted(family, technique, mnist, monkeypatch)

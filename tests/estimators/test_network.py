@@ -6,15 +6,18 @@ import polars as pl
 import pytest
 import torch
 from scipy.sparse import csr_array, csr_matrix
+from sklearn.utils.validation import validate_data
 
-from skbnn import BinaryLogisticRegression, BinaryMLPClassifier
+from skbnn import BinaryCNNClassifier, BinaryLogisticRegression, BinaryMLPClassifier
 from skbnn.packed.format import to_bytes
 from skbnn.techniques import get_technique, list_techniques
 
 ESTIMATORS = [
     BinaryLogisticRegression(max_iter=4, random_state=0),
     BinaryMLPClassifier((24, 16), max_iter=4, random_state=0),
+    BinaryCNNClassifier((6, 8), hidden_layer_sizes=12, max_iter=4, random_state=0),
 ]
+of_rows = pytest.mark.parametrize("make", ESTIMATORS[:2], ids=lambda e: type(e).__name__)
 both = pytest.mark.parametrize("make", ESTIMATORS, ids=lambda e: type(e).__name__)
 every = pytest.mark.parametrize("technique", list_techniques())
 
@@ -176,7 +179,7 @@ def test_feature_names(make, few):
             est.predict(pd.DataFrame(X_test, columns=names[::-1]))
 
 
-@both
+@of_rows
 @every
 def test_constant_features_cost_nothing(make, technique, few):
     X, y, X_test = few
@@ -325,3 +328,31 @@ def test_forms_of_hidden_layer_sizes(sizes, few):
         f"{est.packed_.operations[0].gives.width} -> 7",
         "7 -> 10",
     ]
+
+
+@both
+def test_only_what_validation_would_change_or_refuse_goes_through_it(make, few, monkeypatch):
+    X, y, X_test = few
+    est = new(make, max_iter=1).fit(X, y)
+    expected = est.predict(X_test.tolist())
+    seen = []
+
+    def validate(estimator, X, **settings):
+        seen.append(X)
+        return validate_data(estimator, X, **settings)
+
+    named = new(make, max_iter=1).fit(pd.DataFrame(X, columns=map(str, range(64))), y)
+    monkeypatch.setattr("skbnn.estimators._validation.validate_data", validate)
+    for dtype in (np.float64, np.float32, np.uint8):
+        for rows in (X_test.astype(dtype), np.asfortranarray(X_test.astype(dtype))):
+            np.testing.assert_array_equal(est.predict(rows), expected)
+    assert seen == []
+    others = X_test.tolist(), X_test.astype(np.int64), X_test.astype(">f8"), csr_array(X_test)
+    for rows in others:
+        np.testing.assert_array_equal(est.predict(rows), expected)
+    for rows in (X_test[0], X_test[:, :3], X_test[:0], X_test[None]):
+        with pytest.raises(ValueError):
+            est.predict(rows)
+    assert len(seen) == 8
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        named.predict(X_test)

@@ -59,9 +59,9 @@ def check_coded(window, n_units, technique, padding_value, seed, kernels):
     x = torch.from_numpy(np.where(bits, 1.0, -1.0).reshape(6, -1))
     out = operation.prepare(kernels)(pack_bits(bits))
     found = np.where(unpack_bits(out, n_units), 1.0, -1.0).reshape(6, -1)
-    np.testing.assert_array_equal(found, block(x).numpy())
+    np.testing.assert_array_equal(found, block(x).flatten(1).numpy())
     assert signal.value == operation.gives == BitImage((*window.pooled, n_units))
-    assert block.n_results == operation.gives.width
+    assert math.prod(block.shape) == operation.gives.width
 
 
 @pytest.mark.parametrize("padding_value", [-1, 0, 1])
@@ -94,9 +94,9 @@ def test_real(technique, window):
     block, signal, operation = frozen(RealConvolution, window, 20, technique, 1, value)
     assert isinstance(operation, RealConv if technique.weights == "real" else MixedConv)
     assert operation.takes == value
-    assert operation.gives == signal.value == Reals(block.n_results)
+    assert operation.gives == signal.value == Reals(math.prod(block.shape))
     x = np.random.default_rng(1).normal(size=(5, value.width))
-    expected = block(torch.from_numpy(x)).numpy()
+    expected = block(torch.from_numpy(x)).flatten(1).numpy()
     out = operation.prepare(backend("auto"))(x)
     np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
@@ -133,11 +133,45 @@ def test_weights_of_rows_are_weights_of_their_places():
 
     weighted, one = trained(rows, torch.tensor([2.0, 1.0, 1.0, 1.0]))
     repeated, two = trained(torch.cat([rows[:1], rows]), torch.ones(5))
-    assert weighted.shape == (4, 72)
+    assert weighted.shape == (4, 3, 3, 8)
     assert torch.equal(weighted, repeated[1:])
     assert torch.allclose(one.mean, two.mean, atol=1e-6)
     # The unbiased variance counts weights as rows.
     assert torch.allclose(one.var, two.var, atol=1e-4)
+
+
+@pytest.mark.parametrize("padding_value", [-1, 0, 1])
+@pytest.mark.parametrize("seed", range(4))
+def test_residual_blocks(padding_value, seed):
+    """Streams, pools and channels that grow or end: trained, frozen and packed are one."""
+    channels, pools = [((4, 4, 6), (1, 2, 1)), ((5, 3), (2, 2)), ((7,), (1,)), ((3, 66), (1, 3))][
+        seed
+    ]
+    generator = torch.Generator().manual_seed(seed)
+    made = {"init": None, "input_dropout": 0.2, "hidden_dropout": 0.1, "generator": generator}
+    blocks, width = conv_blocks(
+        (7, 9, 3), channels, 3, pools, BNN, padding_value=padding_value, residual=True, **made
+    )
+    bits = np.random.default_rng(seed).random((20, 1, 7, 9, 3)) < 0.5
+    signs = np.where(bits, 1.0, -1.0).reshape(20, -1)
+    trained = torch.from_numpy(signs).float()
+    for block in blocks:
+        trained = block(trained, torch.ones(20))
+    assert trained.shape[1:].numel() == width
+    rows, x, signal = pack_bits(bits), torch.from_numpy(signs), Signal(BitImage((7, 9, 3)))
+    for block in blocks:
+        single = block.float().eval()(x.float())
+        block.double().requires_grad_(False)
+        signal, x = block.freeze(signal), block(x)
+        np.testing.assert_array_equal(single.detach(), x)
+        operation = block.pack()
+        rows = operation.prepare(backend("auto"))(rows)
+        assert operation.gives == signal.value
+        found = rows
+        if rows.dtype == np.uint64:
+            found = np.where(unpack_bits(rows[:, 0], signal.value.shape[2]), 1, -1)
+        np.testing.assert_array_equal(found * signal.unit, x.numpy())
+    assert signal.value.n_bits == width
 
 
 @pytest.mark.parametrize("technique", list_techniques())
@@ -149,6 +183,7 @@ def test_kernels_and_pools_are_cut_to_the_image(technique):
         (2, 2, 1),
         get_technique(technique),
         padding_value=1,
+        residual=False,
         init=None,
         input_dropout=0.1,
         hidden_dropout=0.2,
@@ -161,7 +196,7 @@ def test_kernels_and_pools_are_cut_to_the_image(technique):
     x = torch.ones(4, 6)
     for block in blocks:
         x = block(x, torch.ones(4))
-    assert x.shape == (4, 8)
+    assert x.shape == (4, 1, 1, 8)
 
 
 def test_a_padding_without_meaning_is_refused():

@@ -34,6 +34,7 @@ from skbnn.packed import (
     Residual,
     RowMaximum,
     ScoreThreshold,
+    Shortcut,
     SignThreshold,
     SoftmaxShare,
     Standardize,
@@ -268,6 +269,26 @@ def build_attention_real(rng):
     return first, tokens, project, RealAttention(3, 4, 2), end
 
 
+def build_windows_stream(rng):
+    """A signal's bits, sums as a stream, a pooled and widened branch, a cut one, scores."""
+    thresholds = np.sort(rng.normal(size=3)).astype(np.float32)
+    first = ImageThermometer(np.array([3], np.uint8), thresholds, ImageLayout((1, N_FEATURES, 1)))
+    window = Window(first.shape, (1, 3), 1, (1, 1))
+    stem = BinaryConv(sign_matrix(rng, 4, 9), first.gives, Sums(4, 9), window, -1, None)
+    stream, parts = stem.gives, [first, stem]
+    for n_units, size in ((6, (1, 2)), (5, (1, 1))):
+        limits = rng.integers(-3, 4, stream.shape[2]).astype(np.int16)
+        signs = StreamSign(stream, limits, pack_bits(rng.random(stream.shape[2]) < 0.5))
+        window = Window(stream.shape, (1, 3), 1, size)
+        matrix = sign_matrix(rng, n_units, window.n_taps)
+        layer = BinaryConv(matrix, signs.gives, Sums(n_units, window.n_taps), window, 0, None)
+        skip = Shortcut(stream, stream.shape, size, n_units)
+        parts.append(Residual((signs, layer), stream, 1, (skip,)))
+        stream = parts[-1].gives
+    signs = StreamSign(stream, np.zeros(5, np.int16), np.zeros(1, np.uint64))
+    return *parts, signs, last(rng, signs.gives, 3)
+
+
 BUILDERS = {
     "mlp": (build_mlp, ["cat", "dog", "eel"], 0.01),
     "two-classes": (build_two_classes, [-1, 1], 0.125),
@@ -277,6 +298,7 @@ BUILDERS = {
     "centroids": (build_centroids, [0, 1, 2], None),
     "windows": (build_windows, [0, 1, 2], 1.0),
     "windows-real": (build_windows_real, [0, 1, 2], 1.0),
+    "windows-stream": (build_windows_stream, [0, 1, 2], 1.0),
     "stream": (build_stream, [0, 1, 2], 1.0),
     "stream-real": (build_stream_real, [0, 1, 2], 1.0),
     "attention": (build_attention, [0, 1, 2], 1.0),

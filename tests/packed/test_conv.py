@@ -12,9 +12,14 @@ from skbnn.packed import (
     BitImage,
     BitMatrix,
     ClassScores,
+    IntStream,
     MixedConv,
     RealConv,
+    Residual,
+    Shortcut,
     SignThreshold,
+    StreamSign,
+    Sums,
     Window,
 )
 from skbnn.packed.values import Reals, narrowest
@@ -258,3 +263,89 @@ def test_impossible_convolutions_are_refused(change, message):
     BinaryConv(**fields)
     with pytest.raises(ValueError, match=message):
         BinaryConv(**{**fields, **change})
+
+
+@cases
+@paddings
+@pytest.mark.parametrize("planes", [1, 2])
+def test_sums(kernels, shape, n_units, kernel, stride, size, padding_value, planes):
+    rng = np.random.default_rng(6)
+    window = Window(shape, kernel, stride, size)
+    code = BitImage(shape, (1,) if planes == 1 else (2, -3))
+    weights = plain_matrix(rng, window.n_taps, n_units)
+    largest = window.n_taps * code.largest
+    operation = BinaryConv(weights, code, Sums(n_units, largest), window, padding_value, None)
+    assert operation.gives == IntStream((*window.pooled, n_units), largest)
+    words = pack_bits(rng.random((3, planes, *shape)) < 0.5)
+    sums = convolve(
+        decode_images(words, code), decode_matrix(weights), window, padding_of(code, padding_value)
+    )
+    found = operation.prepare(kernels)(words)
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, pool(sums, window))
+    assert operation.prepare(kernels)(words[:0]).shape == (0, *window.pooled, n_units)
+
+
+def test_sums_have_no_least():
+    weights = plain_matrix(np.random.default_rng(7), 18, 5)
+    window = Window((4, 4, 2), (3, 3), 1, (1, 1))
+    with pytest.raises(ValueError, match="take the least sum"):
+        BinaryConv(weights, BitImage((4, 4, 2)), Sums(5, 18), window, 0, np.zeros(1, np.uint64))
+
+
+@pytest.mark.parametrize("channels", [2, 5, 9])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3)])
+def test_shortcut(channels, size):
+    rng = np.random.default_rng(8)
+    x = rng.integers(-9, 10, (4, 5, 7, 5)).astype(np.int32)
+    pooled = pool(x, Window((5, 7, 5), (1, 1), 1, size))
+    kept = min(5, channels)
+    for value, rows in ((IntStream((5, 7, 5), 9), x), (Reals(175), x.reshape(4, -1) / 2)):
+        operation = Shortcut(value, (5, 7, 5), size, channels)
+        out = operation.prepare(None)(rows)
+        assert out.dtype == rows.dtype
+        assert out.size == 4 * operation.gives.width
+        out = out.reshape(*pooled.shape[:3], channels)
+        expected = pooled if rows.dtype == np.int32 else pooled / 2
+        np.testing.assert_array_equal(out[..., :kept], expected[..., :kept])
+        assert not out[..., kept:].any()
+
+
+def test_a_stream_skips_a_layer_of_another_shape(kernels):
+    rng = np.random.default_rng(9)
+    stream = IntStream((4, 6, 3), 50)
+    signs = StreamSign(stream, np.zeros(3, np.int16), np.zeros(1, np.uint64))
+    window = Window(stream.shape, (3, 3), 1, (2, 2))
+    layer = BinaryConv(
+        plain_matrix(rng, 27, 5), signs.gives, Sums(5, 27), window, -1, None
+    )  # fmt: skip
+    skip = Shortcut(stream, stream.shape, (2, 2), 5)
+    operation = Residual((signs, layer), stream, 2, (skip,))
+    assert operation.gives == IntStream((2, 3, 5), 50 + 27 * 4)
+    x = rng.integers(-50, 51, (3, 4, 6, 3)).astype(np.int32)
+    before = x.copy()
+    sums = convolve(np.where(x >= 0, 1, -1), decode_matrix(layer.weights), window, -1)
+    expected = 4 * pool(sums, window)
+    expected[..., :3] += pool(x, window)
+    np.testing.assert_array_equal(operation.prepare(kernels)(x), expected)
+    np.testing.assert_array_equal(x, before)
+    with pytest.raises(ValueError, match="another shape"):
+        Residual((signs, layer), stream, 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"shape": (5, 7)}, "is not the shape of the stream"),
+        ({"shape": (7, 5, 5)}, "is not the shape of the stream"),
+        ({"takes": Reals(174)}, "is not the shape of the stream"),
+        ({"pool": (6, 1)}, "cannot be pooled"),
+        ({"pool": (0, 1)}, "cannot be pooled"),
+        ({"channels": 0}, "There cannot be 0 channels"),
+    ],
+)
+def test_impossible_shortcuts_are_refused(change, message):
+    fields = {"takes": IntStream((5, 7, 5), 9), "shape": (5, 7, 5), "pool": (2, 2), "channels": 3}
+    Shortcut(**fields)
+    with pytest.raises(ValueError, match=message):
+        Shortcut(**{**fields, **change})

@@ -325,9 +325,20 @@ NASTY += ["thermometer", [], {}, [1], [[1]], {"array": "0.counts"}]
 
 
 @pytest.mark.parametrize(
-    "kind", ["planes", "real", "codewords", "windows", "windows-real", "stream", "stream-real",
-             "attention", "attention-real"]
-)  # fmt: skip
+    "kind",
+    [
+        "planes",
+        "real",
+        "codewords",
+        "windows",
+        "windows-real",
+        "windows-stream",
+        "stream",
+        "stream-real",
+        "attention",
+        "attention-real",
+    ],
+)
 def test_no_replaced_value_ends_in_another_error(make_model, kind, load_bytes):
     """Whatever one place holds, a file is refused, or is a model whose scores can be computed."""
     model, _ = make_model(kind)

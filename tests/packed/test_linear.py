@@ -200,7 +200,7 @@ def test_negate_changes_the_sign_of_chosen_units(has_offsets):
 
 @pytest.mark.parametrize("rectify", [False, True])
 @pytest.mark.parametrize("is_last", [False, True])
-def test_products_of_reals_equal_their_formula(rectify, is_last):
+def test_products_of_reals_equal_their_formula(kernels, rectify, is_last):
     rng = np.random.default_rng(6)
     rows = rng.normal(size=(20, 70))
     scales, biases = rng.standard_normal((2, 5), np.float32)
@@ -216,7 +216,7 @@ def test_products_of_reals_equal_their_formula(rectify, is_last):
         assert layer.takes == Reals(70)
         assert layer.gives == (Scores(5, integer=False) if is_last else Reals(5))
         before = rows.copy()
-        found = layer.prepare(None)(rows)
+        found = layer.prepare(kernels)(rows)
         assert found.dtype == np.float64
         values = np.maximum(values, 0) if rectify else values
         np.testing.assert_allclose(found, values, rtol=1e-12, atol=1e-12)
