@@ -56,17 +56,27 @@ def convolve(x, weight, window, padding):
     z : Tensor of shape (n * n_places, n_units)
         Sums of -1, 0 and +1 are exact: they are whole numbers far below 2^24.
     """
-    margins = window.margins
     images = x.reshape(-1, *window.shape)
-    if padding:
-        (top, left), margins = margins, 0
-        images = F.pad(images, (0, 0, left, left, top, top), value=padding)
     filters = weight.reshape(-1, *window.kernel, window.shape[2])
     images, filters = (t.permute(0, 3, 1, 2) for t in (images, filters))
-    z = F.conv2d(images, filters, stride=window.stride, padding=margins)
+    z = F.conv2d(images, filters, stride=window.stride, padding=window.margins)
+    if padding:
+        z.add_(_border(filters, window), alpha=padding)
     if window.pool != (1, 1):
         z = F.max_pool2d(z, window.pool)
     return z.permute(0, 2, 3, 1).reshape(-1, len(weight))
+
+
+def _border(filters, window):
+    """Return what ones around an image add to the sums of every place.
+
+    Much faster than to convolve images that have been padded: only the weights matter.
+    """
+    taps = filters.sum(1, keepdim=True)
+    ones = taps.new_ones(1, 1, *window.shape[:2])
+    inside = F.conv2d(ones, taps, stride=window.stride, padding=window.margins)
+    border = taps.sum((2, 3)).reshape(1, -1, 1, 1) - inside
+    return border.contiguous(memory_format=torch.channels_last)
 
 
 class _Places:
@@ -101,7 +111,7 @@ class _Places:
         """Return the pooled sums of every place and unit."""
         weight = self.weight_quantizer(self.weight)
         z = convolve(self.dropout(x), weight, self.window, self.padding_value)
-        return z * self.dropout.gain
+        return z if self.dropout.gain == 1.0 else z * self.dropout.gain
 
     @property
     def shape(self):
