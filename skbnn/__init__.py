@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         BinaryCNNClassifier,
         BinaryLogisticRegression,
         BinaryMLPClassifier,
+        BinaryTransformerClassifier,
         KMeansClassifier,
     )
     from skbnn.inspection import compare_models
@@ -29,6 +30,7 @@ __all__ = [
     "BinaryCNNClassifier",
     "BinaryLogisticRegression",
     "BinaryMLPClassifier",
+    "BinaryTransformerClassifier",
     "KMeansClassifier",
     "PackedModel",
     "Technique",
@@ -41,6 +43,7 @@ _MODULE_OF = {
     "BinaryCNNClassifier": "skbnn.estimators",
     "BinaryLogisticRegression": "skbnn.estimators",
     "BinaryMLPClassifier": "skbnn.estimators",
+    "BinaryTransformerClassifier": "skbnn.estimators",
     "KMeansClassifier": "skbnn.estimators",
     "PackedModel": "skbnn.packed",
     "Technique": "skbnn.techniques",

@@ -76,7 +76,8 @@ class Technique:
     regularizer : {"l2"} or callable
         Penalty of each latent weight matrix; the estimator's ``alpha`` is its strength.
     recipes : mapping of str to Recipe
-        Training settings for each family: ``"logistic"``, ``"mlp"``, ``"cnn"``.
+        Training settings for each family: ``"logistic"``, ``"mlp"``, ``"cnn"``,
+        ``"transformer"``.
     reference : str
         The paper.
 
@@ -105,7 +106,7 @@ class Technique:
 
         Parameters
         ----------
-        family : {"logistic", "mlp", "cnn"}
+        family : {"logistic", "mlp", "cnn", "transformer"}
             The family's name.
 
         Returns
@@ -137,6 +138,7 @@ _FLOAT = Technique(
         "logistic": Recipe(learning_rate=1e-2),
         "mlp": Recipe(learning_rate=3e-3, input_dropout=0.2, hidden_dropout=0.5),
         "cnn": Recipe(learning_rate=1e-2),
+        "transformer": Recipe(learning_rate=2e-3, hidden_dropout=0.2),
     },
     reference="the control: same topology and budget, nothing quantized",
 )
@@ -147,6 +149,7 @@ _BNN = Technique(
         "logistic": Recipe(learning_rate=1e-1, init=0.3),
         "mlp": Recipe(learning_rate=1e-2, init=0.1, input_dropout=0.2, hidden_dropout=0.3),
         "cnn": Recipe(learning_rate=3e-2, init=0.3),
+        "transformer": Recipe(learning_rate=2e-2, init=0.3, hidden_dropout=0.2),
     },
     reference="Courbariaux et al., Binarized Neural Networks, NIPS 2016, arXiv 1602.02830",
 )
@@ -162,6 +165,7 @@ _BINARYCONNECT = Technique(
         "logistic": Recipe(learning_rate=1e-2, init=1.0),
         "mlp": Recipe(learning_rate=3e-3, init=1.0),
         "cnn": Recipe(learning_rate=3e-2, init=1.0),
+        "transformer": Recipe(learning_rate=3e-3, init=1.0),
     },
     reference="Courbariaux, Bengio, David, BinaryConnect, NIPS 2015, arXiv 1511.00363",
 )

@@ -14,6 +14,7 @@ from skbnn import (
     BinaryCNNClassifier,
     BinaryLogisticRegression,
     BinaryMLPClassifier,
+    BinaryTransformerClassifier,
     KMeansClassifier,
     ThermometerEncoder,
 )
@@ -35,6 +36,8 @@ VARIANTS = [
     *(BinaryLogisticRegression(technique=t) for t in list_techniques()),
     *(BinaryMLPClassifier((64,), technique=t) for t in list_techniques()),
     *(BinaryCNNClassifier((8, 16), technique=t) for t in list_techniques()),
+    *(BinaryTransformerClassifier(16, n_layers=1, technique=t) for t in list_techniques()),
+    *(BinaryTransformerClassifier(16, attention=a) for a in ("row-max", "softmax")),
     *(KMeansClassifier(technique=t) for t in ("binary", "float")),
     *(ThermometerEncoder(strategy=s) for s in ("distinct", "quantile", "uniform")),
 ]
@@ -61,12 +64,16 @@ def test_every_estimator_is_checked():
         BinaryCNNClassifier,
         BinaryLogisticRegression,
         BinaryMLPClassifier,
+        BinaryTransformerClassifier,
         KMeansClassifier,
         ThermometerEncoder,
     ]
     assert {type(variant) for variant in VARIANTS} == set(ESTIMATORS)
-    networks = [variant for variant in VARIANTS if isinstance(variant, NetworkClassifier)]
-    assert len(networks) == 3 * len(list_techniques())
+    networks = {type(v) for v in VARIANTS if isinstance(v, NetworkClassifier)}
+    assert len(networks) == 4
+    for network in networks:
+        techniques = {v.technique for v in VARIANTS if type(v) is network}
+        assert techniques == set(list_techniques())
 
 
 @parametrize_with_checks(

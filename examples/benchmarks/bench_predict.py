@@ -28,6 +28,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
 from skbnn import BinaryLogisticRegression, BinaryMLPClassifier
+from skbnn.bits import backend
 
 N_FEATURES, N_CLASSES = 784, 10
 SMALL, LARGE = (1024, 1024, 1024), (4096, 4096, 4096)
@@ -195,24 +196,25 @@ def networks(rng, seconds):
 def logistic(rng, seconds):
     """Measure a single layer: against scikit-learn, and against reading and packing alone."""
     X, y = training_rows(rng)
-    net = BinaryLogisticRegression(max_iter=1, random_state=0).fit(X, y)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         peer = LogisticRegression(max_iter=1).fit(X.astype(np.float32), y)
     pixels = rng.integers(0, 256, (10_000, N_FEATURES), np.uint8)
     floats = pixels.astype(np.float32)
-    from skbnn.bits import backend
-
-    encode = net.packed_.operations[0].prepare(backend("numba"))
-    peers = {
-        "scikit-learn": lambda _: peer.predict(floats),
-        "packing alone": lambda X: [encode(X[k : k + 512]) for k in range(0, len(X), 512)],
-    }
-    made = measure(
-        "logistic, 10000 rows of uint8", {"predict": net.predict}, peers, pixels, seconds
-    )
-    print(f"\n{table(made)}", flush=True)
-    return made
+    rows = []
+    for n in (1, 7):
+        net = BinaryLogisticRegression(n_thresholds=n, max_iter=1, random_state=0).fit(X, y)
+        encode = net.packed_.operations[0].prepare(backend("numba"))
+        peers = {
+            "scikit-learn": lambda _: peer.predict(floats),
+            "packing alone": lambda X, encode=encode: [
+                encode(X[k : k + 512]) for k in range(0, len(X), 512)
+            ],
+        }
+        nets = {f"{n} bits, predict": net.predict}
+        rows += measure("logistic, 10000 rows of uint8", nets, peers, pixels, seconds / 2)
+    print(f"\n{table(rows)}", flush=True)
+    return rows
 
 
 def threads(rng, seconds):

@@ -8,6 +8,7 @@ round; tables print the median of those ratios and their spread.
 import json
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
 from pathlib import Path
 from time import perf_counter
 
@@ -166,7 +167,17 @@ def _cell(value):
 
 
 def write(path, title, rows):
-    """Write rows with the machine they were measured on as JSON, unless there is no path."""
-    if path:
-        content = {"benchmark": title, **machine(), "rows": rows}
-        Path(path).write_text(json.dumps(content, indent=1, default=float) + "\n")
+    """Write rows with the machine they were measured on, unless there is no path.
+
+    As JSON, and beside it as the text that the documentation shows: a table for each run of rows
+    with the same columns.
+    """
+    if not path:
+        return
+    where = machine()
+    content = json.dumps({"benchmark": title, **where, "rows": rows}, indent=1, default=float)
+    Path(path).write_text(content + "\n")
+    tables = [table(list(group)) for _, group in groupby(rows, key=list)]
+    versions = ", ".join(f"{name} {number}" for name, number in where["versions"].items())
+    head = f"{where['processor']}\n{versions}\n{', '.join(where['threadpools'])}"
+    Path(path).with_suffix(".txt").write_text("\n\n".join([head, *tables]) + "\n")

@@ -10,11 +10,11 @@ from numba.extending import intrinsic
 
 from skbnn.bits.packing import WORD_BITS
 
-__all__ = ["add_up", "combine_counts", "count_columns", "count_ones"]
+__all__ = ["add_up", "combine_counts", "count_columns", "count_ones", "popcount"]
 
 
 @intrinsic
-def _popcount(typing, word):
+def popcount(typing, word):
     """Count the ones of a word."""
 
     def emit(context, builder, signature, arguments):
@@ -29,7 +29,7 @@ def count_ones(rows, out):
     for n in range(len(rows)):
         total = np.uint64(0)
         for word in range(rows.shape[1]):
-            total += _popcount(rows[n, word])
+            total += popcount(rows[n, word])
         out[n] = total
 
 

@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 
 from skbnn.bits.packing import WORD_BITS
 
-__all__ = ["encode_images", "encode_planes", "encode_thresholds", "threshold_sums"]
+__all__ = ["at_least", "encode_images", "encode_planes", "encode_thresholds", "threshold_sums"]
 
 _ROWS = 32
 _INFINITY = 0x7F800000
@@ -38,7 +38,7 @@ def _load_word(context, builder, array_type, array, offset, as_float):
 
 
 @intrinsic
-def _at_least(typing, values, i, limits, j):
+def at_least(typing, values, i, limits, j):
     """Compare 64 elements: bit k is ``values[i + k] >= limits[j + k]``, arrays taken flat.
 
     Floats are compared as float32; so are bytes with float limits.
@@ -129,11 +129,11 @@ def encode_thresholds(X, table, firsts, starts, masks, out):
                 for feature in range(n_features):
                     whole[0, feature] = X[first + r, feature]
                 for entry in range(len(firsts)):
-                    raw[entry, r] = _at_least(whole, 0, table, entry * WORD_BITS)
+                    raw[entry, r] = at_least(whole, 0, table, entry * WORD_BITS)
             else:
                 for entry in range(len(firsts)):
                     place = row + firsts[entry]
-                    raw[entry, r] = _at_least(X, place, table, entry * WORD_BITS)
+                    raw[entry, r] = at_least(X, place, table, entry * WORD_BITS)
             if X.itemsize > 1 and is_narrow:
                 _raise_magnitudes(whole, 0, 1, largest)
             elif X.itemsize > 1:
@@ -204,7 +204,7 @@ def encode_planes(X, columns, out):
         for word in range(width):
             for digit in range(7, -1, -1):
                 # The top digit is set where a value is at least 128; doubling brings up the next.
-                out[n, digit, word] = _at_least(used, word * WORD_BITS, half, 0)
+                out[n, digit, word] = at_least(used, word * WORD_BITS, half, 0)
                 for i in range(WORD_BITS):
                     used[word, i] += used[word, i]
 
@@ -222,8 +222,8 @@ def threshold_sums(sums, thresholds, out):
     for n in range(n_rows):
         for word in range(n_whole):
             start = word * WORD_BITS
-            out[n, word] = _at_least(sums, n * n_units + start, thresholds, start)
+            out[n, word] = at_least(sums, n * n_units + start, thresholds, start)
         if n_rest:
             for unit in range(n_rest):
                 rest[unit] = sums[n, n_whole * WORD_BITS + unit]
-            out[n, n_whole] = _at_least(rest, 0, limits, 0)
+            out[n, n_whole] = at_least(rest, 0, limits, 0)

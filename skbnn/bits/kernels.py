@@ -17,8 +17,10 @@ from skbnn.bits._products import (
 )
 from skbnn.bits._signed import signed_sums
 from skbnn.bits._sums import sum_products
+from skbnn.bits._tokens import attend, gather_bits
 
 __all__ = [
+    "attend",
     "combine_counts",
     "compare_mismatches",
     "compare_windows",
@@ -29,6 +31,7 @@ __all__ = [
     "encode_images",
     "encode_planes",
     "encode_thresholds",
+    "gather_bits",
     "gather_windows",
     "nearest_units",
     "pool_images",

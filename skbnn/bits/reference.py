@@ -16,9 +16,11 @@ from skbnn.bits._image_reference import (
     gather_windows,
     pool_images,
 )
+from skbnn.bits._token_reference import attend, gather_bits
 from skbnn.bits.packing import WORD_BITS, pack_bits, unpack_bits
 
 __all__ = [
+    "attend",
     "combine_counts",
     "compare_mismatches",
     "compare_windows",
@@ -29,6 +31,7 @@ __all__ = [
     "encode_images",
     "encode_planes",
     "encode_thresholds",
+    "gather_bits",
     "gather_windows",
     "nearest_units",
     "pool_images",

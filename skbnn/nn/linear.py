@@ -23,6 +23,7 @@ __all__ = [
     "CodedSums",
     "RealHidden",
     "RealOutput",
+    "RealProjection",
     "RealSums",
     "linear_blocks",
 ]
@@ -277,6 +278,15 @@ class RealOutput(_Real):
     def __init__(self, n_in, n_units, technique, **settings):
         super().__init__(n_in, n_units, technique, **settings)
         self.normalizer = make_normalizer(technique.output_normalizer, n_units, _gain(self))
+        self.nonlinearity = nn.Identity()
+
+
+class RealProjection(_Real):
+    """Real rows to real activations without a non-linearity: product, batch norm."""
+
+    def __init__(self, n_in, n_units, technique, **settings):
+        super().__init__(n_in, n_units, technique, **settings)
+        self.normalizer = BatchNorm(n_units)
         self.nonlinearity = nn.Identity()
 
 

@@ -7,8 +7,9 @@ from skbnn.nn.conv import conv_blocks
 from skbnn.nn.inputs import make_input
 from skbnn.nn.linear import linear_blocks
 from skbnn.nn.quantizers import Quantizer
+from skbnn.nn.transformer import transformer_blocks
 
-__all__ = ["FrozenNetwork", "Network", "conv_network", "dense_network"]
+__all__ = ["FrozenNetwork", "Network", "conv_network", "dense_network", "transformer_network"]
 
 
 class Network(nn.Module):
@@ -200,3 +201,57 @@ def conv_network(
     widths = (width, *hidden_layer_sizes, n_classes)
     dense = linear_blocks(widths, technique, hidden_dropout=hidden_dropout, **settings)
     return Network(inputs, [*blocks, *dense])
+
+
+def transformer_network(
+    operation,
+    n_classes,
+    technique,
+    *,
+    d_model,
+    n_layers,
+    n_heads,
+    mlp_ratio,
+    image_shape,
+    patch_size,
+    attention,
+    **settings,
+):
+    """Return a transformer.
+
+    Without inputs, which is where every feature is constant, it has the last layer alone.
+
+    Parameters
+    ----------
+    operation : Operation
+        Fitted input operation.
+    n_classes : int
+        Number of classes.
+    technique : Technique
+        Choices on every axis.
+    d_model, n_layers, n_heads, mlp_ratio, image_shape, patch_size, attention
+        See :func:`skbnn.nn.transformer.transformer_blocks`.
+    **settings
+        Further arguments of it.
+
+    Returns
+    -------
+    network : Network
+    """
+    inputs = make_input(operation)
+    if operation.gives.width == 0:
+        return Network(inputs, linear_blocks((0, n_classes), technique, **settings))
+    blocks = transformer_blocks(
+        operation.features,
+        n_classes,
+        technique,
+        d_model=d_model,
+        n_layers=n_layers,
+        n_heads=n_heads,
+        mlp_ratio=mlp_ratio,
+        image_shape=image_shape,
+        patch_size=patch_size,
+        attention=attention,
+        **settings,
+    )
+    return Network(inputs, blocks)

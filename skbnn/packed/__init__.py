@@ -3,10 +3,20 @@
 Read in this order: :mod:`~skbnn.packed.values` (what flows), :mod:`~skbnn.packed.encode` (rows to
 bits) and :mod:`~skbnn.packed.images` (the same for pixels), :mod:`~skbnn.packed.linear` (bits to
 sums) and :mod:`~skbnn.packed.conv` (the same for windows), :mod:`~skbnn.packed.outputs` (sums to
-bits or scores), :mod:`~skbnn.packed.stream` (residual branches), :mod:`~skbnn.packed.model` (the
+bits or scores), :mod:`~skbnn.packed.stream` (residual branches),
+:mod:`~skbnn.packed.attention` (what tokens choose), :mod:`~skbnn.packed.model` (the
 whole). Nothing here imports torch or scikit-learn.
 """
 
+from skbnn.packed.attention import (
+    Attention,
+    RealAttention,
+    RowMaximum,
+    ScoreThreshold,
+    SoftmaxShare,
+    TokenBits,
+    TokenReals,
+)
 from skbnn.packed.codewords import NearestCentroid, NearestCodeword
 from skbnn.packed.conv import BinaryConv, MixedConv, RealConv
 from skbnn.packed.encode import BitPlanes, Standardize, Thermometer
@@ -21,6 +31,7 @@ from skbnn.packed.windows import Window
 
 __all__ = [
     "Affine",
+    "Attention",
     "BinaryConv",
     "BinaryLinear",
     "BitCode",
@@ -39,16 +50,22 @@ __all__ = [
     "NearestCodeword",
     "PackedModel",
     "Positions",
+    "RealAttention",
     "RealConv",
     "RealLinear",
     "Reals",
     "Residual",
+    "RowMaximum",
+    "ScoreThreshold",
     "Shortcut",
     "SignThreshold",
+    "SoftmaxShare",
     "Standardize",
     "StreamSign",
     "Sums",
     "Thermometer",
+    "TokenBits",
+    "TokenReals",
     "Window",
     "load",
 ]

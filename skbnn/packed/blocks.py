@@ -44,7 +44,7 @@ def check_rows(X, n_features):
     return X.tocsr() if hasattr(X, "tocsr") else X
 
 
-def run_blocks(run, X, *, n_jobs=1, smallest=0):
+def run_blocks(run, X, *, n_jobs=1, smallest=0, largest=_ROW_BLOCK):
     """Apply a function to blocks of rows and gather what it returns.
 
     Parameters
@@ -58,24 +58,29 @@ def run_blocks(run, X, *, n_jobs=1, smallest=0):
         Threads that share the blocks; -1 for one on each core, None for 1.
     smallest : int, default=0
         Rows that are worth a thread: with fewer for each of them, there are fewer threads.
+    largest : int, default=512
+        Rows of a block; fewer where threads would otherwise wait for the last one.
 
     Returns
     -------
     results : ndarray of shape (n_rows, ...)
     """
-    n_threads = _n_threads(n_jobs)
     n_rows = X.shape[0]
-    if n_rows <= _ROW_BLOCK:
+    if not _is_readable(X):
+        # What a block has to be copied for must stay small.
+        largest = _ROW_BLOCK
+    n_threads = max(1, min(_n_threads(n_jobs), n_rows // max(1, smallest)))
+    size = largest if n_threads == 1 else min(largest, max(_ROW_BLOCK, n_rows // (4 * n_threads)))
+    if n_rows <= size:
         return run(_block(X))
-    first = run(_block(X[:_ROW_BLOCK]))
+    first = run(_block(X[:size]))
     out = np.empty((n_rows, *first.shape[1:]), first.dtype)
-    out[:_ROW_BLOCK] = first
+    out[:size] = first
 
     def run_block(start):
-        out[start : start + _ROW_BLOCK] = run(_block(X[start : start + _ROW_BLOCK]))
+        out[start : start + size] = run(_block(X[start : start + size]))
 
-    starts = range(_ROW_BLOCK, n_rows, _ROW_BLOCK)
-    n_threads = min(n_threads, len(starts), n_rows // max(1, smallest))
+    starts = range(size, n_rows, size)
     if n_threads > 1:
         with ThreadPoolExecutor(n_threads) as pool:
             # Listing the results passes on an error of a block.
@@ -88,11 +93,16 @@ def run_blocks(run, X, *, n_jobs=1, smallest=0):
 
 def _block(rows):
     """Return rows C-contiguous and of a dtype that the input operations read."""
+    if _is_readable(rows):
+        return rows
     if hasattr(rows, "toarray"):
         rows = rows.toarray()
-    if rows.dtype in _DTYPES and rows.flags.c_contiguous:
-        return rows
     return np.ascontiguousarray(rows, rows.dtype if rows.dtype in _DTYPES else np.float64)
+
+
+def _is_readable(rows):
+    """Whether input operations can read rows as they are."""
+    return isinstance(rows, np.ndarray) and rows.dtype in _DTYPES and rows.flags.c_contiguous
 
 
 def _n_threads(n_jobs):

@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from functools import singledispatch
 
+from skbnn.packed.attention import Attention, RealAttention, TokenBits, TokenReals
 from skbnn.packed.codewords import NearestCentroid, NearestCodeword
 from skbnn.packed.conv import BinaryConv, MixedConv, RealConv
 from skbnn.packed.encode import BitPlanes, Standardize, Thermometer
@@ -188,6 +189,31 @@ def _(operation: Residual):
         "scratch_nbytes": max(0, most - operation.gives.nbytes),
         **{name: sum(part.get(name, 0) for part in parts) for name in names},
     }
+
+
+@cost.register
+def _(operation: TokenBits):
+    return {}
+
+
+@cost.register
+def _(operation: TokenReals):
+    return {}
+
+
+@cost.register
+def _(operation: Attention):
+    # Two products of all pairs of tokens: of queries with keys, and with values.
+    n_tokens, n_units = math.prod(operation.places), len(operation.thresholds)
+    return {
+        "float32_nbytes": 4 * 2 * n_units,
+        "binary_ops": 2 * n_tokens**2 * n_units,
+    }
+
+
+@cost.register
+def _(operation: RealAttention):
+    return {"float_ops": 2 * operation.n_tokens**2 * operation.n_units}
 
 
 @cost.register

@@ -199,6 +199,11 @@ class Standardize(Operation):
         self.freeze_arrays()
 
     @property
+    def features(self):
+        """Feature of each number of the result, an int64 array of shape (n_used,)."""
+        return self.columns.astype(np.int64)
+
+    @property
     def takes(self):
         """Raw rows."""
         return Raw(self.n_features)

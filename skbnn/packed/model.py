@@ -28,6 +28,7 @@ from skbnn.packed.values import Immutable, Raw, Scores, require
 __all__ = ["PackedModel"]
 
 _WORK_OF_A_THREAD = 2**31
+_ROWS, _CHAIN_ROWS = 512, 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +102,10 @@ class PackedModel(Immutable):
         real = getattr(np, self.precision)
         chain = prepare_chain(operations, kernels)
         runs = [chain] if chain else [op.prepare(kernels, real) for op in operations]
+        # A chain keeps to the cache by itself; larger blocks spare it some of Python.
+        row_block = _CHAIN_ROWS if chain else _ROWS
         kept = {"operations": operations, "classes": classes, "probability_scale": scale}
-        for name, value in (*kept.items(), ("_runs", runs)):
+        for name, value in (*kept.items(), ("_runs", runs), ("_row_block", row_block)):
             object.__setattr__(self, name, value)
         self.freeze_arrays()
 
@@ -229,7 +232,7 @@ class PackedModel(Immutable):
         if n_jobs not in (None, 1):
             cost = self.summary()
             smallest = _WORK_OF_A_THREAD // (cost.binary_ops + 16 * cost.float_ops + 1)
-        return run_blocks(run, X, n_jobs=n_jobs, smallest=smallest)
+        return run_blocks(run, X, n_jobs=n_jobs, smallest=smallest, largest=self._row_block)
 
     def _score(self, rows):
         """Return the scores of one block of rows."""

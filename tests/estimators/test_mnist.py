@@ -8,6 +8,7 @@ from skbnn import (
     BinaryCNNClassifier,
     BinaryLogisticRegression,
     BinaryMLPClassifier,
+    BinaryTransformerClassifier,
     KMeansClassifier,
 )
 from skbnn.nn import networks
@@ -19,6 +20,9 @@ FAMILIES = {
     "cnn": BinaryCNNClassifier((8, 12), max_iter=1, batch_size=50, random_state=0),
     "residual cnn": BinaryCNNClassifier(
         (8, 8, 12), pool_size=(1, 2, 2), residual=True, max_iter=1, batch_size=50, random_state=0
+    ),
+    "transformer": BinaryTransformerClassifier(
+        24, n_heads=2, patch_size=10, max_iter=2, batch_size=50, random_state=0
     ),
     "deep mlp": BinaryMLPClassifier((1024, 1024, 1024), max_iter=1, random_state=0),
 }
@@ -47,7 +51,14 @@ def fitted(family, technique, mnist, monkeypatch):
 @pytest.mark.parametrize("technique", list_techniques())
 @pytest.mark.parametrize(
     "family",
-    ["logistic", "mlp", "cnn", "residual cnn", pytest.param("deep mlp", marks=pytest.mark.slow)],
+    [
+        "logistic",
+        "mlp",
+        "cnn",
+        "residual cnn",
+        "transformer",
+        pytest.param("deep mlp", marks=pytest.mark.slow),
+    ],
 )
 def test_training_frozen_and_packed_agree(family, technique, mnist, monkeypatch):
     est, network = fitted(family, technique, mnist, monkeypatch)

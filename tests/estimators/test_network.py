@@ -8,7 +8,12 @@ import torch
 from scipy.sparse import csr_array, csr_matrix
 from sklearn.utils.validation import validate_data
 
-from skbnn import BinaryCNNClassifier, BinaryLogisticRegression, BinaryMLPClassifier
+from skbnn import (
+    BinaryCNNClassifier,
+    BinaryLogisticRegression,
+    BinaryMLPClassifier,
+    BinaryTransformerClassifier,
+)
 from skbnn.packed.format import to_bytes
 from skbnn.techniques import get_technique, list_techniques
 
@@ -16,6 +21,9 @@ ESTIMATORS = [
     BinaryLogisticRegression(max_iter=4, random_state=0),
     BinaryMLPClassifier((24, 16), max_iter=4, random_state=0),
     BinaryCNNClassifier((6, 8), hidden_layer_sizes=12, max_iter=4, random_state=0),
+    BinaryTransformerClassifier(
+        12, n_layers=1, n_heads=2, patch_size=4, max_iter=4, random_state=0
+    ),
 ]
 of_rows = pytest.mark.parametrize("make", ESTIMATORS[:2], ids=lambda e: type(e).__name__)
 both = pytest.mark.parametrize("make", ESTIMATORS, ids=lambda e: type(e).__name__)

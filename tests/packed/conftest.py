@@ -1,6 +1,7 @@
 """Small models of every kind, and both sets of kernels."""
 
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from skbnn.bits import backend, pack_bits
 from skbnn.packed import (
     Affine,
+    Attention,
     BinaryConv,
     BinaryLinear,
     BitCode,
@@ -25,16 +27,22 @@ from skbnn.packed import (
     NearestCodeword,
     PackedModel,
     Positions,
+    RealAttention,
     RealConv,
     RealLinear,
     Reals,
     Residual,
+    RowMaximum,
+    ScoreThreshold,
     Shortcut,
     SignThreshold,
+    SoftmaxShare,
     Standardize,
     StreamSign,
     Sums,
     Thermometer,
+    TokenBits,
+    TokenReals,
     Window,
     load,
 )
@@ -220,6 +228,47 @@ def build_stream_real(rng):
     return first, into, middle, RealLinear(weights, biases, False, True)
 
 
+def rule_of(rng, name, n_heads, size):
+    """A rule of attention that chooses some tokens."""
+    limits = rng.integers(size // 4, size // 2 + 1, n_heads).astype(np.int16)
+    table = np.round(2**20 * np.exp(-2 * np.arange(size + 1) / size**0.5)).astype(np.int32)
+    return {
+        "threshold": ScoreThreshold(limits),
+        "row-max": RowMaximum(limits),
+        "softmax": SoftmaxShare(table, rng.integers(9000, 20000, n_heads).astype(np.int32)),
+    }[name]
+
+
+def build_attention(rng):
+    """Three tokens of a thermometer's bits, one branch of attention with two heads, scores."""
+    first = thermometer(rng)
+    tokens = TokenBits(np.sort(rng.integers(0, 3, first.gives.n_bits)).astype(np.uint8), (1, 3))
+    code = BitCode(tokens.length)
+    matrix = sign_matrix(rng, 9, code.n_bits)
+    into = EachPlace(BinaryLinear(matrix, code, Sums(9, code.n_bits)), (1, 3))
+    signs = signs_of(rng, into.gives)
+    project = EachPlace(hidden(rng, BitCode(9), 3 * 8), (1, 3))
+    limits = rng.integers(-1, 2, 8).astype(np.int16)
+    flips = pack_bits(rng.random(8) < 0.5)
+    attention = Attention((1, 3), rule_of(rng, "softmax", 2, 4), limits, flips)
+    back = EachPlace(BinaryLinear(sign_matrix(rng, 9, 8), BitCode(8), Sums(9, 8)), (1, 3))
+    middle = Residual((signs, project, attention, back), into.gives, 0)
+    end = signs_of(rng, middle.gives)
+    return first, tokens, into, middle, end, last(rng, end.gives, 3)
+
+
+def build_attention_real(rng):
+    """Tokens of reals, attention of two heads, scores."""
+    normal = rng.standard_normal
+    columns = np.arange(5, dtype=np.int32)
+    first = Standardize(columns, normal(5, np.float32), np.ones(5, np.float32), N_FEATURES)
+    tokens = TokenReals(np.array([0, 2, 2, 0, 1], np.uint8), (1, 3))
+    weights = normal((12, 2), np.float32)
+    project = EachPlace(RealLinear(weights, normal(12, np.float32), False, False), (1, 3))
+    end = RealLinear(normal((3, 12), np.float32), normal(3, np.float32), False, True)
+    return first, tokens, project, RealAttention(3, 4, 2), end
+
+
 def build_windows_stream(rng):
     """A signal's bits, sums as a stream, a pooled and widened branch, a cut one, scores."""
     thresholds = np.sort(rng.normal(size=3)).astype(np.float32)
@@ -252,6 +301,8 @@ BUILDERS = {
     "windows-stream": (build_windows_stream, [0, 1, 2], 1.0),
     "stream": (build_stream, [0, 1, 2], 1.0),
     "stream-real": (build_stream_real, [0, 1, 2], 1.0),
+    "attention": (build_attention, [0, 1, 2], 1.0),
+    "attention-real": (build_attention_real, [0, 1, 2], 1.0),
 }
 
 
@@ -260,7 +311,7 @@ def make_model():
     """A function that builds a small model by name, and rows that it reads."""
 
     def make(name, backend="numpy", n_rows=40):
-        rng = np.random.default_rng(sorted(BUILDERS).index(name))
+        rng = np.random.default_rng([1, crc32(name.encode())])
         build, classes, scale = BUILDERS[name]
         model = PackedModel(build(rng), np.array(classes), scale, backend)
         if name == "planes":

@@ -71,6 +71,18 @@ def test_costs_of_streams(make_model):
     )  # fmt: skip
 
 
+def test_costs_of_attention(make_model):
+    # Three tokens, a stream of nine integers, two heads of four bits.
+    _, tokens, _, middle, *_ = make_model("attention")[0].summary().layers
+    assert (tokens.name, tokens.nbytes, tokens.binary_ops) == ("token-bits", 12, 0)
+    assert middle.binary_ops == 3 * 9 * 24 + 2 * 9 * 8 + 3 * 8 * 9
+    # The stream waits while queries, keys and values become the attention's bits.
+    assert middle.scratch_nbytes == max(0, 3 * 8 + 4 * 27 - 4 * 27)
+    _, tokens, _, real, _ = make_model("attention-real")[0].summary().layers
+    assert (tokens.name, tokens.nbytes, tokens.float_ops) == ("token-reals", 5, 0)
+    assert (real.name, real.nbytes, real.float_ops) == ("real-attention", 0, 2 * 9 * 4)
+
+
 def test_costs_of_codewords(make_model):
     bits = make_model("codewords")[0].summary().layers[1]
     assert bits == LayerCost("nearest-codeword", "12 -> 3", 1, 5 * (8 + 4), 240, 60, 0, 12)

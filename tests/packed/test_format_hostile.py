@@ -155,6 +155,13 @@ def put(place, value):
         ("stream", "3.branch.0.flips", 0, 1 << 9, "Padding bits of flips"),
         ("stream", "2.table", (0, 0, 0), 2**15 - 1, "takes"),
         ("stream-real", "2.branch.0.operation.shifts", 0, np.nan, "not finite"),
+        ("attention", "1.owners", 0, 3, "does not exist"),
+        ("attention", "3.branch.2.thresholds", 0, 5, "reach"),
+        ("attention", "3.branch.2.flips", 0, 1 << 8, "Padding bits of flips"),
+        ("attention", "3.branch.2.rule.table", 0, 2**20 + 1, "must fall"),
+        ("attention", "3.branch.2.rule.table", 4, -1, "must fall"),
+        ("attention", "3.branch.2.rule.table", 3, 2**20, "must fall"),
+        ("attention", "3.branch.2.rule.shares", 1, 2**16 + 1, "share"),
         ("codewords", "1.owners", 0, 3, "does not exist"),
         ("codewords", "1.owners", 0, -1, "does not exist"),
         ("centroids", "0.centroids", (0, 0), np.nan, "not finite"),
@@ -328,6 +335,8 @@ NASTY += ["thermometer", [], {}, [1], [[1]], {"array": "0.counts"}]
         "windows-stream",
         "stream",
         "stream-real",
+        "attention",
+        "attention-real",
     ],
 )
 def test_no_replaced_value_ends_in_another_error(make_model, kind, load_bytes):

@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+import tracemalloc
 
 import joblib
 import numpy as np
@@ -20,7 +21,7 @@ def arrays_in(model):
         yield from arrays_of(operation).values()
 
 
-REAL = ("real", "centroids", "windows-real", "stream-real")
+REAL = ("real", "centroids", "windows-real", "stream-real", "attention-real")
 
 
 def with_classes(model, classes):
@@ -65,6 +66,22 @@ def test_scores_do_not_depend_on_batch_order_or_threads(make_model, kind, backen
         np.testing.assert_array_equal(model.scores(X, n_jobs=n_jobs), expected)
     with pytest.raises(ValueError, match="n_jobs"):
         model.scores(X, n_jobs=0)
+
+
+@pytest.mark.parametrize("name", ["mlp", "planes", "real"])
+@pytest.mark.parametrize(("dtype", "n_jobs"), [(np.uint8, 1), (np.uint8, 2), (np.int64, 1)])
+def test_memory_does_not_grow_with_the_rows(make_model, name, dtype, n_jobs):
+    model, few = make_model(name, "numba")
+    X = np.abs(np.resize(few, (200_000, few.shape[1]))).astype(dtype)
+    model.predict(X[:5000])
+    tracemalloc.start()
+    try:
+        labels = model.predict(X, n_jobs=n_jobs)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Scores of all rows at once would take 4 MB.
+    assert peak - labels.nbytes < 2**20
 
 
 def test_without_rows_there_are_no_labels(make_model, kind, backend_name):

@@ -1,0 +1,95 @@
+"""How many MNIST images a second can one core classify, and how well?
+
+Networks of several sizes on one bit a pixel are fitted to the first 50,000 training images. For
+each goal, the fastest one that reaches it on the other 10,000 is fitted again to all 60,000 images
+and scored once on the test images; speed is that of ``packed_.predict`` on the test images as
+uint8, in batches of 10,000, on one core. Each step is stored as soon as it ends in
+``results/record.json``; a run that is cut off goes on where it stopped::
+
+    taskset -c 0 python examples/benchmarks/record.py
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from pairing import Peak, in_turn, machine, table
+
+from skbnn import BinaryMLPClassifier
+from skbnn.datasets import fetch_mnist
+
+SIZES = [(128, 128), (192, 192), (256, 256), (320, 320), (384, 384), (512, 512), (256, 256, 256)]
+GOALS = (97.5, 98.0)
+PATH = Path(__file__).parent / "results" / "record.json"
+
+
+def network(sizes, epochs):
+    """Return an unfitted network; the smaller, the less dropout it bears."""
+    share = min(1.0, sizes[0] / 512)
+    return BinaryMLPClassifier(
+        sizes,
+        n_thresholds=1,
+        max_iter=epochs,
+        input_dropout=0.15 * share,
+        hidden_dropout=0.1 * share,
+        random_state=0,
+    )
+
+
+def speed(model, X, seconds=5.0):
+    """Return images a second, the part of the core's limit, and binary operations an image."""
+    peak = Peak()
+    times = in_turn({"ours": lambda: model.predict(X), "limit": peak}, seconds)
+    median = np.median(times["ours"])
+    work = model.summary().binary_ops * len(X)
+    limit = np.median(times["limit"]) / peak.multiply_adds
+    return {
+        "images a second": int(len(X) / median),
+        "% of limit": round(100 * float(work * limit / median), 1),
+        "binary operations": model.summary().binary_ops,
+    }
+
+
+def main():
+    """Fit what is missing and print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=60)
+    arguments = parser.parse_args()
+    bunch = fetch_mnist()
+    X, y = bunch.data[bunch.train], bunch.target[bunch.train]
+    X_test, y_test = bunch.data[bunch.test], bunch.target[bunch.test]
+    stored = json.loads(PATH.read_text()) if PATH.exists() else {"validation": [], "test": []}
+
+    def keep(part, row):
+        stored[part].append(row)
+        stored["machine"] = machine()
+        PATH.parent.mkdir(exist_ok=True)
+        PATH.write_text(json.dumps(stored, indent=1) + "\n")
+
+    done = {row["network"] for row in stored["validation"]}
+    for sizes in SIZES:
+        name = "-".join(map(str, sizes))
+        if name in done:
+            continue
+        net = network(sizes, arguments.epochs).fit(X[:50_000], y[:50_000])
+        accuracy = 100 * net.score(X[50_000:], y[50_000:])
+        row = {"network": name, "validation accuracy, %": round(accuracy, 2)}
+        keep("validation", row | speed(net.packed_, X_test) | {"epochs": arguments.epochs})
+    print(table(stored["validation"]))
+    for goal in GOALS:
+        reach = [r for r in stored["validation"] if r["validation accuracy, %"] >= goal]
+        if not reach or goal in {row["goal, %"] for row in stored["test"]}:
+            continue
+        best = max(reach, key=lambda row: row["images a second"])
+        sizes = tuple(map(int, best["network"].split("-")))
+        net = network(sizes, best["epochs"]).fit(X, y)
+        accuracy = 100 * net.score(X_test, y_test)
+        row = {"goal, %": goal, "network": best["network"]}
+        row |= {"test accuracy, %": round(accuracy, 2), "bytes": net.packed_.nbytes}
+        keep("test", row | speed(net.packed_, X_test))
+    print(f"\n{table(stored['test'])}" if stored["test"] else "\nno network reaches a goal")
+
+
+if __name__ == "__main__":
+    main()
