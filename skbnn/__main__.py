@@ -8,6 +8,7 @@ from skbnn import (
     BinaryCNNClassifier,
     BinaryLogisticRegression,
     BinaryMLPClassifier,
+    BinaryTransformerClassifier,
     KMeansClassifier,
     compare_models,
 )
@@ -50,6 +51,11 @@ def _models(hidden_layer_sizes, max_iter, random_state):
         ),
         # As with the defaults, half the epochs of the others.
         "CNN 32-64": (BinaryCNNClassifier, {"max_iter": (max_iter + 1) // 2}, ("float", "bnn")),
+        "transformer": (
+            BinaryTransformerClassifier,
+            {"max_iter": (max_iter + 1) // 2},
+            ("float", "bnn"),
+        ),
     }
     models, twins = {}, {}
     for family, (estimator, params, techniques) in families.items():
