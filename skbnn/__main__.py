@@ -4,7 +4,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from skbnn import BinaryLogisticRegression, BinaryMLPClassifier, KMeansClassifier, compare_models
+from skbnn import (
+    BinaryCNNClassifier,
+    BinaryLogisticRegression,
+    BinaryMLPClassifier,
+    BinaryTransformerClassifier,
+    KMeansClassifier,
+    compare_models,
+)
 from skbnn import datasets as skbnn_datasets
 
 _FETCH = {
@@ -41,6 +48,13 @@ def _models(hidden_layer_sizes, max_iter, random_state):
             BinaryMLPClassifier,
             mlp,
             ("float", "binaryconnect", "bnn"),
+        ),
+        # As with the defaults, half the epochs of the others.
+        "CNN 32-64": (BinaryCNNClassifier, {"max_iter": (max_iter + 1) // 2}, ("float", "bnn")),
+        "transformer 128": (
+            BinaryTransformerClassifier,
+            {"max_iter": (max_iter + 1) // 2},
+            ("float", "bnn"),
         ),
     }
     models, twins = {}, {}
