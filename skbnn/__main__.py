@@ -51,7 +51,7 @@ def _models(hidden_layer_sizes, max_iter, random_state):
         ),
         # As with the defaults, half the epochs of the others.
         "CNN 32-64": (BinaryCNNClassifier, {"max_iter": (max_iter + 1) // 2}, ("float", "bnn")),
-        "transformer": (
+        "transformer 128": (
             BinaryTransformerClassifier,
             {"max_iter": (max_iter + 1) // 2},
             ("float", "bnn"),

@@ -149,7 +149,7 @@ _BNN = Technique(
         "logistic": Recipe(learning_rate=1e-1, init=0.3),
         "mlp": Recipe(learning_rate=1e-2, init=0.1, input_dropout=0.2, hidden_dropout=0.3),
         "cnn": Recipe(learning_rate=3e-2, init=0.3),
-        "transformer": Recipe(learning_rate=2e-2, init=0.3, hidden_dropout=0.2),
+        "transformer": Recipe(learning_rate=1e-2, init=0.1, hidden_dropout=0.2),
     },
     reference="Courbariaux et al., Binarized Neural Networks, NIPS 2016, arXiv 1602.02830",
 )

@@ -13,7 +13,7 @@ FAMILIES = {
     "logistic": ["float", "bnn"],
     "MLP 20": ["float", "binaryconnect", "bnn"],
     "CNN 32-64": ["float", "bnn"],
-    "transformer": ["float", "bnn"],
+    "transformer 128": ["float", "bnn"],
 }
 MODELS = [f"{family}, {t}" for family, techniques in FAMILIES.items() for t in techniques]
 

@@ -22,7 +22,7 @@ def test_registry(name):
     assert technique.name == name
     assert technique.reference
     assert get_technique(technique) is technique
-    for family in ("logistic", "mlp"):
+    for family in ("logistic", "mlp", "cnn", "transformer"):
         assert technique.recipe(family).learning_rate > 0
 
 

@@ -13,6 +13,7 @@ from skbnn import (
     BinaryCNNClassifier,
     BinaryLogisticRegression,
     BinaryMLPClassifier,
+    BinaryTransformerClassifier,
     KMeansClassifier,
 )
 
@@ -27,6 +28,10 @@ ESTIMATORS = {
     ),
     "cnn": BinaryCNNClassifier((8,), max_iter=1, random_state=0),
     "cnn-float": BinaryCNNClassifier((8,), technique="float", max_iter=1, random_state=0),
+    "transformer": BinaryTransformerClassifier(8, patch_size=4, max_iter=1, random_state=0),
+    "transformer-float": BinaryTransformerClassifier(
+        8, patch_size=4, technique="float", max_iter=1, random_state=0
+    ),
     "kmeans": KMeansClassifier(random_state=0),
     "kmeans-float": KMeansClassifier(technique="float", random_state=0),
 }

@@ -68,7 +68,7 @@ def run_blocks(run, X, *, n_jobs=1, smallest=0, largest=_ROW_BLOCK):
     n_rows = X.shape[0]
     if not _is_readable(X):
         # What a block has to be copied for must stay small.
-        largest = _ROW_BLOCK
+        largest = min(largest, _ROW_BLOCK)
     n_threads = max(1, min(_n_threads(n_jobs), n_rows // max(1, smallest)))
     size = largest if n_threads == 1 else min(largest, max(_ROW_BLOCK, n_rows // (4 * n_threads)))
     if n_rows <= size:

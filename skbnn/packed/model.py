@@ -28,7 +28,8 @@ from skbnn.packed.values import Immutable, Raw, Scores, require
 __all__ = ["PackedModel"]
 
 _WORK_OF_A_THREAD = 2**31
-_ROWS, _CHAIN_ROWS = 512, 4096
+_ROWS, _CHAIN_ROWS = (32, 512), 4096
+_CACHED = 1 << 21
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +104,7 @@ class PackedModel(Immutable):
         chain = prepare_chain(operations, kernels)
         runs = [chain] if chain else [op.prepare(kernels, real) for op in operations]
         # A chain keeps to the cache by itself; larger blocks spare it some of Python.
-        row_block = _CHAIN_ROWS if chain else _ROWS
+        row_block = _CHAIN_ROWS if chain else _rows_in_cache(operations)
         kept = {"operations": operations, "classes": classes, "probability_scale": scale}
         for name, value in (*kept.items(), ("_runs", runs), ("_row_block", row_block)):
             object.__setattr__(self, name, value)
@@ -261,3 +262,10 @@ class PackedModel(Immutable):
         from skbnn.packed.format import save
 
         save(self, path)
+
+
+def _rows_in_cache(operations):
+    """Return how many rows leave what an operation reads and writes in the cache."""
+    most = max(operation.takes.nbytes + operation.gives.nbytes for operation in operations)
+    fewest, most_rows = _ROWS
+    return max(fewest, min(most_rows, _CACHED // max(1, most)))

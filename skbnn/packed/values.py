@@ -5,9 +5,8 @@ when the model is built: :class:`Raw` rows, a :class:`BitCode` (packed bit plane
 :class:`BitImage` (the same, pixel by pixel), an :class:`IntStream`, :class:`Reals` or
 :class:`Scores`. A model is well formed when each operation gives what the next one takes.
 
-An operation on the rows of one place serves all places of an image, or all tokens of a sequence:
-``at_places`` says what the value of a place becomes and ``of_place`` undoes it; ``join`` and
-``part`` do the same to arrays.
+An operation on rows serves all places of an image: ``at_places`` says what the value of a place
+becomes, ``of_place`` undoes it; ``join`` and ``part`` do the same to arrays.
 """
 
 import math
@@ -247,7 +246,7 @@ class Reals:
         return 4 * self.width
 
     def at_places(self, places):
-        """Return the value of rows that hold such a row for each of some places."""
+        """Return the value of rows of such rows."""
         return Reals(math.prod(places) * self.width)
 
     def of_place(self, places):
@@ -256,8 +255,7 @@ class Reals:
 
     def part(self, rows):
         """Return rows as rows of places."""
-        n_places = rows.shape[1] // max(1, self.width)
-        return rows.reshape(len(rows) * n_places, self.width)
+        return rows.reshape(rows.size // max(1, self.width), self.width)
 
     def join(self, rows, places):
         """Return rows of places as rows, the inverse of :meth:`part`."""
@@ -267,17 +265,14 @@ class Reals:
 
 @dataclass(frozen=True)
 class IntStream:
-    """Integers that later operations add to: int32 of shape (n, *shape).
-
-    Their real worth is a power of two that no operation needs to know.
+    """Integers that operations add to: int32 of shape (n, *shape).
 
     Parameters
     ----------
     shape : tuple of int
-        Lines, columns and channels of an image, or channels alone for the rows of a place. A
-        sequence is an image of one line.
+        Lines, columns and channels of an image, or channels alone for the rows of a place.
     largest : int
-        No absolute value is larger; operations that add prove that the sum of theirs is not.
+        No absolute value is larger.
     """
 
     shape: tuple[int, ...]
@@ -288,7 +283,7 @@ class IntStream:
         require(is_shape, f"A stream cannot have the shape {self.shape}.")
         # A threshold may lie one beyond the largest value.
         fits = 0 <= self.largest < INT32_MAX
-        require(fits, f"A stream of numbers up to {self.largest} does not fit int32.")
+        require(fits, f"Numbers up to {self.largest}: such a stream does not fit int32.")
 
     @property
     def width(self):
