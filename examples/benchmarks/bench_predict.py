@@ -7,7 +7,7 @@ measured in the same rounds. Run it alone on the machine, on one core::
 
     taskset -c 0 python examples/benchmarks/bench_predict.py
 
-and on two for the comparison of one thread with two::
+and on two for the comparison of one thread with two, which it leaves out on one::
 
     python examples/benchmarks/bench_predict.py --only threads
 """
@@ -218,8 +218,10 @@ def logistic(rng, seconds):
 
 
 def threads(rng, seconds):
-    """Measure two threads against one."""
+    """Measure two threads against one, where there are two cores to run on."""
     rows = []
+    if len(os.sched_getaffinity(0)) < 2:
+        return rows
     for hidden in ((256, 256), SMALL, LARGE):
         packed = ours(rng, hidden, 1).packed_
         for n_rows in (10_000, 1024, 64):

@@ -2,6 +2,9 @@
 
 Each step is the kernel that also runs alone; what the chain saves is the way through Python
 between them, which for a single row takes longer than the layers do.
+
+A cached kernel is renewed only when its own file changes: after an edit of one that it calls, touch
+this file too.
 """
 
 import numpy as np

@@ -1,8 +1,10 @@
 """Sums of coded products: counts of a few rows at a time, added up while they are in cache.
 
 The counts of all planes of a block of rows would be as large as the planes squared, and wait for
-each other in memory. Like every kernel that calls others, this one is compiled with them inside and
-must be touched when they change.
+each other in memory.
+
+A cached kernel is renewed only when its own file changes: after an edit of one that it calls, touch
+this file too.
 """
 
 import numpy as np

@@ -4,6 +4,9 @@ Attention keeps everything of one sequence in small buffers, laid out so that ea
 over vectors: keys word by word, tokens fastest, for the scores; values transposed, bits along
 tokens and columns fastest, for what attends. Words are cut out of the tokens' rows by shifts, so
 heads of any size need no padding there.
+
+A cached kernel is renewed only when its own file changes: after an edit of one that it calls, touch
+this file too.
 """
 
 import numpy as np

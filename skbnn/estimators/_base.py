@@ -4,6 +4,7 @@ A concrete estimator is its docstring, its parameters and how its network is bui
 needs torch is imported inside ``fit`` and ``to_torch``; predictions come from the packed model.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from numbers import Integral, Real
@@ -165,6 +166,7 @@ class NetworkClassifier(
 
         codes = np.searchsorted(classes, y).astype(np.int64)
         if go_on:
+            self._check_same_architecture()
             inputs = make_input(self.packed_.operations[0])
         else:
             inputs = fit_input(technique, X, codes, weight, self.n_thresholds, self._layout())
@@ -246,6 +248,15 @@ class NetworkClassifier(
         for name, value in fitted.items():
             setattr(self, name, value)
         report.ended(fitted)
+
+    def _check_same_architecture(self):
+        """Refuse to go on with a network of another shape than the fitted one."""
+        layout = getattr(self.packed_.operations[0], "layout", None)
+        if (self._topology(), self._layout()) != (self._fitted_topology, layout):
+            raise ValueError(
+                "Parameters that shape the network have changed since the fit before. Set them "
+                "back, or fit with warm_start=False."
+            )
 
     def _split(self, examples, seed):
         """Return training and validation examples, every class in both."""
@@ -343,6 +354,33 @@ class NetworkClassifier(
 def _either(value, default):
     """Return the value unless it is None."""
     return default if value is None else value
+
+
+def image_shape_of(image_shape, n_features):
+    """Return height, width and channels of rows that are images; None for other rows.
+
+    Parameters
+    ----------
+    image_shape : tuple of int or None
+        The estimator's parameter; None is a square where the number of features is one.
+    n_features : int
+        Features of a row.
+
+    Raises
+    ------
+    ValueError
+        If the shape is none, or does not have as many features.
+    """
+    if image_shape is None:
+        side = math.isqrt(n_features)
+        return (side, side, 1) if side * side == n_features else None
+    shape = positive_sizes("image_shape", image_shape)
+    if len(shape) not in (2, 3) or math.prod(shape) != n_features:
+        raise ValueError(
+            f"image_shape must be (height, width) or (height, width, channels) of the "
+            f"{n_features} features of X, got {image_shape}."
+        )
+    return (*shape, 1)[:3]
 
 
 def positive_sizes(name, sizes):

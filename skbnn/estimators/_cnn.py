@@ -1,12 +1,11 @@
 """Convolutional network of one-bit weights and activations."""
 
-import math
 from collections.abc import Iterable
 from numbers import Integral
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skbnn.estimators._base import NetworkClassifier, positive_sizes
+from skbnn.estimators._base import NetworkClassifier, image_shape_of, positive_sizes
 from skbnn.packed import ImageLayout
 
 __all__ = ["BinaryCNNClassifier"]
@@ -234,16 +233,7 @@ class BinaryCNNClassifier(NetworkClassifier):
         }
 
     def _layout(self):
-        shape, n_features = self.image_shape, self.n_features_in_
-        if shape is None:
-            side = math.isqrt(n_features)
-            shape = (side, side) if side * side == n_features else (1, n_features)
-        shape = positive_sizes("image_shape", shape)
-        if len(shape) not in (2, 3) or math.prod(shape) != n_features:
-            raise ValueError(
-                f"image_shape must be (height, width) or (height, width, channels) of the "
-                f"{n_features} features of X, got {self.image_shape}."
-            )
+        shape = image_shape_of(self.image_shape, self.n_features_in_) or (1, self.n_features_in_, 1)
         block = self.space_to_depth
         if block == "auto":
             is_large = min(shape[:2]) >= 16 and not any(size % 2 for size in shape[:2])
@@ -252,4 +242,4 @@ class BinaryCNNClassifier(NetworkClassifier):
             raise ValueError(
                 f"space_to_depth={block} must divide height and width of images of {shape[:2]}."
             )
-        return ImageLayout((*shape[:2], *shape[2:], 1)[:3], int(block))
+        return ImageLayout(shape, int(block))

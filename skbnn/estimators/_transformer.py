@@ -1,11 +1,10 @@
 """Transformer of one-bit weights and activations."""
 
-import math
 from numbers import Integral, Real
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skbnn.estimators._base import NetworkClassifier, positive_sizes
+from skbnn.estimators._base import NetworkClassifier, image_shape_of, positive_sizes
 
 __all__ = ["BinaryTransformerClassifier"]
 
@@ -36,8 +35,8 @@ class BinaryTransformerClassifier(NetworkClassifier):
         Hidden units of the feed-forward part for each number of the stream.
     patch_size : int or tuple of two ints, default=None
         Height and width of the patches of an image, or features of a token otherwise. They need
-        not divide what they cut. None makes 4 x 4 tokens of a square image and at most 16 of
-        other rows.
+        not divide what they cut. None makes at most 4 x 4 tokens of an image and at most 16
+        of other rows.
     image_shape : tuple of int, default=None
         ``(height, width)`` or ``(height, width, channels)`` of the rows, line by line, pixel by
         pixel, channel by channel. None is a square where the number of features is one; else
@@ -214,7 +213,8 @@ class BinaryTransformerClassifier(NetworkClassifier):
     def _topology(self):
         if self.d_model % self.n_heads:
             raise ValueError(f"n_heads={self.n_heads} must divide d_model={self.d_model}.")
-        shape, patch = self._image(), self.patch_size
+        shape = image_shape_of(self.image_shape, self.n_features_in_)
+        patch = self.patch_size
         if patch is None:
             patch = _patch_of(shape, self.n_features_in_)
         patch = positive_sizes("patch_size", patch)
@@ -231,20 +231,6 @@ class BinaryTransformerClassifier(NetworkClassifier):
             "patch_size": patch,
             "attention": self.attention,
         }
-
-    def _image(self):
-        """Return height, width and channels of the rows; None for rows that are no images."""
-        shape, n_features = self.image_shape, self.n_features_in_
-        if shape is None:
-            side = math.isqrt(n_features)
-            return (side, side, 1) if side * side == n_features else None
-        shape = positive_sizes("image_shape", shape)
-        if len(shape) not in (2, 3) or math.prod(shape) != n_features:
-            raise ValueError(
-                f"image_shape must be (height, width) or (height, width, channels) of the "
-                f"{n_features} features of X, got {self.image_shape}."
-            )
-        return (*shape, 1)[:3]
 
 
 def _patch_of(shape, n_features):

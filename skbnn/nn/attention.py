@@ -18,7 +18,8 @@ from skbnn.nn.normalizers import BatchNorm
 from skbnn.nn.quantizers import make_quantizer, straight_through
 from skbnn.nn.stream import fold_channels
 from skbnn.packed import attention as packed
-from skbnn.packed.values import BitCode, IntStream, Reals, narrowest
+from skbnn.packed.checks import narrowest
+from skbnn.packed.values import BitCode, IntStream, Reals
 
 __all__ = [
     "CodedAttention",

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from skbnn.packed.values import BitCode, Reals
+from skbnn.packed.values import BitCode, BitImage, IntStream, Reals
 
 __all__ = ["Block", "Signal"]
 
@@ -14,13 +14,13 @@ class Signal(NamedTuple):
 
     Attributes
     ----------
-    value : BitCode or Reals
+    value : BitCode, BitImage, IntStream or Reals
         Meaning of the packed rows.
     unit : float
         Real value of one integer step of a code, a power of two.
     """
 
-    value: BitCode | Reals
+    value: BitCode | BitImage | IntStream | Reals
     unit: float = 1.0
 
 

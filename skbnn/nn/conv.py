@@ -109,9 +109,10 @@ class _Places:
 
     def sums(self, x):
         """Return the pooled sums of every place and unit."""
-        weight = self.weight_quantizer(self.weight)
-        z = convolve(self.dropout(x), weight, self.window, self.padding_value)
-        return z if self.dropout.gain == 1.0 else z * self.dropout.gain
+        weight, gain = self.weight_quantizer(self.weight), self.dropout.gain
+        # What is around an image is not dropped, so it must not gain either.
+        z = convolve(self.dropout(x), weight, self.window, self.padding_value / gain)
+        return z if gain == 1.0 else z * gain
 
     @property
     def shape(self):

@@ -12,10 +12,11 @@ from skbnn.nn.named import named
 from skbnn.nn.normalizers import BatchNorm, make_normalizer
 from skbnn.nn.quantizers import make_quantizer
 from skbnn.nn.randomness import Dropout
+from skbnn.packed.checks import narrowest
 from skbnn.packed.folding import fold
 from skbnn.packed.linear import BinaryLinear, MixedLinear, RealLinear, negate
 from skbnn.packed.outputs import ClassScores, SignThreshold, Sums
-from skbnn.packed.values import INT32_MAX, BitCode, BitMatrix, IntStream, Reals, narrowest
+from skbnn.packed.values import INT32_MAX, BitCode, BitMatrix, IntStream, Reals
 
 __all__ = [
     "CodedHidden",

@@ -18,8 +18,9 @@ from skbnn.nn.block import Block, Signal
 from skbnn.nn.normalizers import BatchNorm
 from skbnn.nn.quantizers import make_quantizer, straight_through
 from skbnn.packed import stream as packed
+from skbnn.packed.checks import narrowest
 from skbnn.packed.folding import fold
-from skbnn.packed.values import BitCode, narrowest
+from skbnn.packed.values import BitCode
 
 __all__ = [
     "CodedPositions",

@@ -210,7 +210,8 @@ class Run:
     Raises
     ------
     ValueError
-        If the technique names an unknown loss, optimizer or regularizer.
+        If the technique names an unknown loss, optimizer or regularizer; while training, if a
+        weight is no longer finite after an epoch.
     """
 
     def __init__(self, network, examples, technique, settings, generator):
@@ -242,8 +243,17 @@ class Run:
             # Not fit or partial_fit: both swallow an interrupt and return a half-trained network.
             with self.threads():
                 self.net.fit_loop(self.examples, epochs=1)
+            self._check_finite()
             yield self.net.history[-1, "train_loss"]
         self.net.notify("on_train_end", X=self.examples, y=None)
+
+    def _check_finite(self):
+        """Refuse a network that has diverged: signs of NaN look like any others."""
+        if not all(bool(p.isfinite().all()) for p in self.net.module_.parameters()):
+            raise ValueError(
+                "Training diverged: weights are not finite. Lower learning_rate_init, or scale "
+                "features with very large values."
+            )
 
     def optimizer_arrays(self):
         """Return the optimizer's state as NumPy arrays, one dict for each parameter."""

@@ -26,6 +26,7 @@ from skbnn.nn.stream import (
     StreamSign,
 )
 from skbnn.packed import attention as packed
+from skbnn.packed.checks import narrowest
 
 __all__ = ["Kinds", "token_owners", "transformer_blocks"]
 
@@ -106,12 +107,6 @@ def token_owners(features, image_shape, patch_size):
     return line // patch_size[0] * places[1] + column // patch_size[1], places
 
 
-def _smallest(owners, n_tokens):
-    """Return owners in the narrowest dtype that holds every token."""
-    dtype = np.uint8 if n_tokens <= 256 else np.int32
-    return owners.astype(dtype)
-
-
 def transformer_blocks(
     features,
     n_classes,
@@ -168,7 +163,8 @@ def transformer_blocks(
     owners, places = token_owners(features, image_shape, patch_size)
     n_tokens = math.prod(places)
     make_rule(attention, n_heads, d_model // n_heads, n_tokens, technique, generator)
-    tokens = kinds.tokens_operation(_smallest(owners, n_tokens), places)
+    owners = owners.astype(np.uint8) if n_tokens <= 256 else narrowest(owners)
+    tokens = kinds.tokens_operation(owners, places)
     n_hidden = max(1, round(mlp_ratio * d_model))
 
     def dense(kind, n_in, n_units, dropout=0.0):

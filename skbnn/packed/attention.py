@@ -18,16 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from skbnn.bits import n_words, tail_mask
+from skbnn.packed.checks import Immutable, require, require_array
 from skbnn.packed.operation import Operation, register
-from skbnn.packed.values import (
-    BitCode,
-    BitImage,
-    Immutable,
-    IntStream,
-    Reals,
-    require,
-    require_array,
-)
+from skbnn.packed.values import BitCode, BitImage, IntStream, Reals
 
 __all__ = [
     "Attention",

@@ -73,14 +73,14 @@ def run_blocks(run, X, *, n_jobs=1, smallest=0, largest=_ROW_BLOCK):
     size = largest if n_threads == 1 else min(largest, max(_ROW_BLOCK, n_rows // (4 * n_threads)))
     if n_rows <= size:
         return run(_block(X))
-    first = run(_block(X[:size]))
-    out = np.empty((n_rows, *first.shape[1:]), first.dtype)
-    out[:size] = first
+    # No rows have results too, and tell of what shape they are.
+    none = run(_block(X[:0]))
+    out = np.empty((n_rows, *none.shape[1:]), none.dtype)
 
     def run_block(start):
         out[start : start + size] = run(_block(X[start : start + size]))
 
-    starts = range(size, n_rows, size)
+    starts = range(0, n_rows, size)
     if n_threads > 1:
         with ThreadPoolExecutor(n_threads) as pool:
             # Listing the results passes on an error of a block.

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from skbnn.bits import interleave, lanes_for
+from skbnn.packed.checks import require, require_array
 from skbnn.packed.encode import refuse_not_finite
 from skbnn.packed.operation import Operation, register
-from skbnn.packed.values import BitCode, BitMatrix, Raw, Scores, require, require_array
+from skbnn.packed.values import BitCode, BitMatrix, Raw, Scores
 
 __all__ = ["NearestCentroid", "NearestCodeword"]
 

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from skbnn.bits import interleave, lanes_for, n_words, unpack_bits
+from skbnn.packed.checks import require, require_array
 from skbnn.packed.linear import BinaryProduct
 from skbnn.packed.operation import Operation, register
 from skbnn.packed.outputs import SignThreshold, Sums
-from skbnn.packed.values import BitImage, BitMatrix, Reals, require, require_array
+from skbnn.packed.values import BitImage, BitMatrix, Reals
 from skbnn.packed.windows import CHUNK_WORDS, Window, layout_of, pool
 
 __all__ = ["BinaryConv", "MixedConv", "RealConv"]

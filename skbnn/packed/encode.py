@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from skbnn.bits import n_words, threshold_layout
+from skbnn.packed.checks import require, require_array
 from skbnn.packed.operation import Operation, register
-from skbnn.packed.values import BitCode, Raw, Reals, require, require_array
+from skbnn.packed.values import BitCode, Raw, Reals
 
 __all__ = [
     "BitPlanes",

@@ -26,10 +26,11 @@ from pathlib import Path
 import numpy as np
 
 from skbnn.bits import backend as kernels_of
+from skbnn.packed.checks import require
 from skbnn.packed.images import ImageLayout
 from skbnn.packed.model import PackedModel
 from skbnn.packed.operation import OPERATIONS
-from skbnn.packed.values import BitCode, BitImage, BitMatrix, IntStream, Reals, require
+from skbnn.packed.values import BitCode, BitImage, BitMatrix, IntStream, Reals
 from skbnn.packed.windows import Window
 
 __all__ = ["FORMAT_VERSION", "arrays_of", "from_bytes", "load", "save", "to_bytes"]
@@ -256,7 +257,7 @@ def _is_a(value, hint):
     if hint is int or hint is bool:
         return type(value) is hint
     if getattr(hint, "__origin__", None) is tuple:
-        return isinstance(value, tuple)
+        return isinstance(value, tuple) and all(_is_a(v, hint.__args__[0]) for v in value)
     return isinstance(value, hint)
 
 

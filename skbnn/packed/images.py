@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from skbnn.bits import n_words
+from skbnn.packed.checks import require, require_array
 from skbnn.packed.encode import refuse, refuse_not_finite, require_columns
 from skbnn.packed.operation import Operation, register
-from skbnn.packed.values import BitImage, Raw, Reals, require, require_array
+from skbnn.packed.values import BitImage, Raw, Reals
 
 __all__ = ["ImageLayout", "ImageStandardize", "ImageThermometer"]
 

@@ -13,18 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from skbnn.bits import complement, interleave, lanes_for, n_words, unit_masks
+from skbnn.packed.checks import require, require_array
 from skbnn.packed.operation import Operation, register
 from skbnn.packed.outputs import ClassScores, SignThreshold, Sums
-from skbnn.packed.values import (
-    INT32_MAX,
-    BitCode,
-    BitImage,
-    BitMatrix,
-    Reals,
-    Scores,
-    require,
-    require_array,
-)
+from skbnn.packed.values import INT32_MAX, BitCode, BitImage, BitMatrix, Reals, Scores
 
 __all__ = ["BinaryLinear", "BinaryProduct", "MixedLinear", "RealLinear", "negate"]
 

@@ -21,9 +21,10 @@ import numpy as np
 from skbnn.bits import backend as kernels_of
 from skbnn.packed.blocks import check_rows, run_blocks
 from skbnn.packed.chain import prepare_chain
+from skbnn.packed.checks import Immutable, require
 from skbnn.packed.cost import Summary, layer_cost
 from skbnn.packed.operation import Operation
-from skbnn.packed.values import Immutable, Raw, Scores, require
+from skbnn.packed.values import Raw, Scores
 
 __all__ = ["PackedModel"]
 

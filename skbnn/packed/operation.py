@@ -9,7 +9,8 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from skbnn.packed.values import BitCode, BitImage, Immutable, IntStream, Raw, Reals, Scores
+from skbnn.packed.checks import Immutable
+from skbnn.packed.values import BitCode, BitImage, IntStream, Raw, Reals, Scores
 
 __all__ = ["OPERATIONS", "Operation", "register"]
 

@@ -9,16 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from skbnn.bits import n_words
+from skbnn.packed.checks import Immutable, require, require_array
 from skbnn.packed.operation import register
-from skbnn.packed.values import (
-    INT32_MAX,
-    BitCode,
-    Immutable,
-    IntStream,
-    Scores,
-    require,
-    require_array,
-)
+from skbnn.packed.values import INT32_MAX, BitCode, IntStream, Scores
 
 __all__ = ["ClassScores", "SignThreshold", "Sums"]
 

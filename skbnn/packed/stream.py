@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from skbnn.bits import n_words, tail_mask
+from skbnn.packed.checks import require, require_array
 from skbnn.packed.operation import Operation, register
-from skbnn.packed.values import BitCode, IntStream, Reals, require, require_array
+from skbnn.packed.values import BitCode, IntStream, Reals
 from skbnn.packed.windows import pool
 
 __all__ = [
@@ -60,6 +61,8 @@ class EachPlace(Operation):
                 isinstance(value, BitCode | IntStream | Reals),
                 f"{self.operation.kind} does not work place by place.",
             )
+        empty = isinstance(self.operation.takes, Reals) and self.operation.takes.width == 0
+        require(not empty, "Rows of places without elements cannot be told apart.")
 
     @property
     def takes(self):

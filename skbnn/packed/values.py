@@ -10,89 +10,31 @@ becomes, ``of_place`` undoes it; ``join`` and ``part`` do the same to arrays.
 """
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
 from skbnn.bits import n_words, pack_bits, tail_mask, unpack_bits
 from skbnn.bits.packing import WORD_BITS
+from skbnn.packed.checks import Immutable, require, require_array
 
 __all__ = [
     "INT32_MAX",
     "BitCode",
     "BitImage",
     "BitMatrix",
-    "Immutable",
     "IntStream",
     "Raw",
     "Reals",
     "Scores",
-    "narrowest",
-    "require",
 ]
 
 INT32_MAX = 2**31 - 1
 
 
-def require(condition, message):
-    """Raise a ValueError with the message unless the condition holds."""
-    if not condition:
-        raise ValueError(message)
-
-
-def narrowest(values):
-    """Return integers in the narrowest of int16, int32 and int64 that holds them all."""
-    values = np.asarray(values)
-    for dtype in (np.int16, np.int32):
-        limits = np.iinfo(dtype)
-        if values.size == 0 or (values.min() >= limits.min and values.max() <= limits.max):
-            return values.astype(dtype)
-    return values.astype(np.int64)
-
-
-def require_array(name, array, dtypes, shape):
-    """Check an array's type, shape (None: any length) and that it is finite."""
-    require(isinstance(array, np.ndarray), f"{name} must be a NumPy array.")
-    names = " or ".join(np.dtype(dtype).name for dtype in dtypes)
-    require(
-        array.dtype in [np.dtype(dtype) for dtype in dtypes],
-        f"{name} has dtype {array.dtype}, expected {names}.",
-    )
-    fits = array.ndim == len(shape) and all(
-        want is None or want == have for want, have in zip(shape, array.shape, strict=True)
-    )
-    require(fits, f"{name} has shape {array.shape}, expected {shape}.")
-    if array.dtype.kind == "f":
-        require(bool(np.isfinite(array).all()), f"{name} holds values that are not finite.")
-
-
 def _require_n_bits(n_bits):
     """Check a number of bits: mismatches are counted, and doubled, in int32."""
     require(0 <= n_bits < 2**30, f"There cannot be {n_bits} bits.")
-
-
-class Immutable:
-    """Base of frozen dataclasses that hold arrays.
-
-    Pickling and copying go through the constructor, so that a copy is checked and its arrays are
-    read-only again.
-    """
-
-    def freeze_arrays(self):
-        """Make every array C-contiguous and read-only: a copy, unless nobody can write to it."""
-        for field in fields(self):
-            array = getattr(self, field.name)
-            if not isinstance(array, np.ndarray):
-                continue
-            shared = isinstance(array.base, np.ndarray) and array.base.flags.writeable
-            if shared or array.flags.writeable or not array.flags.c_contiguous:
-                array = np.array(array, order="C")
-                array.flags.writeable = False
-                object.__setattr__(self, field.name, array)
-
-    def __reduce__(self):
-        """Rebuild a pickled or copied object from its fields."""
-        return type(self), tuple(getattr(self, field.name) for field in fields(self) if field.init)
 
 
 class _Code:
@@ -239,6 +181,9 @@ class Reals:
     """Real rows: floats of shape (n, width), finite."""
 
     width: int
+
+    def __post_init__(self):
+        require(self.width >= 0, f"Rows cannot have {self.width} elements.")
 
     @property
     def nbytes(self):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skbnn.bits import pack_bits, unpack_bits
-from skbnn.packed.values import require
+from skbnn.packed.checks import require
 
 __all__ = ["CHUNK_WORDS", "Window", "layout_of", "pool"]
 
@@ -47,7 +47,7 @@ class Window:
         require(odd, f"A kernel has two odd sizes, not {self.kernel}.")
         fits = all(k < 2 * size for k, size in zip(self.kernel, self.shape[:2], strict=True))
         require(fits, f"A kernel of {self.kernel} has taps that no pixel of {self.shape} meets.")
-        require(self.stride >= 1, f"A stride of {self.stride} is not possible.")
+        require(1 <= self.stride < 2**31, f"A stride of {self.stride} is not possible.")
         pools = len(self.pool) == 2 and all(
             1 <= p <= size for p, size in zip(self.pool, self.places, strict=True)
         )
@@ -146,7 +146,7 @@ def layout_of(window, words, padding_bit, kernels):
         window come; ``size``, height, width and step of the window on what is laid out; and the
         method ``chunks(images, most)``, which yields (first image, laid-out images) of shape
         (n, n_planes, height, width, n_words), for chunks of at most ``most`` images that stay in
-        cache, always in the same memory.
+        cache; a chunk is valid until the next one.
     """
     channels = window.shape[2]
     pixel = pack_bits(np.full(channels, padding_bit))

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from skbnn import BinaryLogisticRegression, BinaryMLPClassifier
+from skbnn import (
+    BinaryCNNClassifier,
+    BinaryLogisticRegression,
+    BinaryMLPClassifier,
+    BinaryTransformerClassifier,
+)
 from skbnn.packed.format import to_bytes
 from skbnn.techniques import list_techniques
 
@@ -158,3 +163,34 @@ def test_early_stopping_off_leaves_no_scores(digits):
     est.set_params(early_stopping=False).fit(X, y)
     assert not hasattr(est, "validation_scores_")
     assert not hasattr(est, "best_validation_score_")
+
+
+@pytest.mark.parametrize(
+    ("estimator", "changed"),
+    [
+        (BinaryMLPClassifier((8, 8)), {"hidden_layer_sizes": (8, 9)}),
+        (BinaryCNNClassifier((8,)), {"image_shape": (4, 16)}),
+        (BinaryCNNClassifier((8,)), {"kernel_size": 5}),
+        (BinaryTransformerClassifier(16, n_layers=1), {"patch_size": 4}),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, dict) else str(value),
+)
+def test_training_goes_on_with_the_same_architecture_only(estimator, changed, digits):
+    X, _, y, _ = digits
+    est = estimator.set_params(max_iter=1, warm_start=True, random_state=0).fit(X[:200], y[:200])
+    before = to_bytes(est.packed_)
+    est.set_params(**changed)
+    for go_on in (est.fit, est.partial_fit):
+        with pytest.raises(ValueError, match="shape the network have changed"):
+            go_on(X[:200], y[:200])
+    assert to_bytes(est.packed_) == before
+    est.set_params(warm_start=False).fit(X[:200], y[:200])
+
+
+@pytest.mark.parametrize("technique", ["float", "bnn"])
+def test_training_that_diverges_is_refused(technique, digits):
+    X, _, y, _ = digits
+    est = mlp(technique=technique, learning_rate_init=1e300, max_iter=3)
+    with pytest.raises(ValueError, match="Training diverged.*learning_rate_init"):
+        est.fit(X, y)
+    assert not hasattr(est, "packed_")

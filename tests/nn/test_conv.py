@@ -210,3 +210,18 @@ def test_a_padding_without_meaning_is_refused():
     CodedConvolution(WINDOWS[1], 3, technique, 0, **make)
     with pytest.raises(ValueError, match="padding_value=1 has no meaning .*'zero-one'"):
         CodedConvolution(WINDOWS[1], 3, technique, 1, **make)
+
+
+@pytest.mark.parametrize("padding_value", [-1, 1])
+def test_dropout_leaves_the_border_as_it_is(padding_value):
+    """What is around an image is not dropped, and so must not be scaled up either."""
+    generator = torch.Generator().manual_seed(0)
+    window = Window((3, 3, 8), (3, 3), 1, (1, 1))
+    block = CodedConvolution(window, 4, BNN, padding_value, init=None, dropout=0.5,
+                             generator=generator)  # fmt: skip
+    x = torch.ones(4000, 3, 3, 8)
+    with torch.no_grad():
+        expected = block.eval().sums(x[:1]).reshape(9, 4)
+        found = block.train().sums(x).reshape(4000, 9, 4).mean(0)
+    # A sum of up to 72 signs, half of them dropped: its mean over 4000 rows is within 1.
+    assert (found - expected).abs().max() < 1.0

@@ -145,4 +145,14 @@ def test_narrow(n_in):
 
 def test_torch_that_cannot_tell_counts_as_slow(monkeypatch):
     monkeypatch.delattr(torch.cpu, "_is_avx512_vnni_supported", raising=False)
-    assert not products._has.__wrapped__("no_such_instruction")
+    assert not products._has.__wrapped__("avx512_vnni")
+
+
+def test_a_subclass_with_its_own_forward_keeps_it():
+    class Shifted(SignWeights):
+        def forward(self, x):
+            return super().forward(x - 10)
+
+    x, _ = tensors(256, 64, 512, seed=8)
+    found = Shifted().product(x, torch.ones(512, 64))
+    assert torch.equal(found, -x.sum(1, keepdim=True).expand(-1, 512))

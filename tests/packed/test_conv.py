@@ -22,7 +22,8 @@ from skbnn.packed import (
     Sums,
     Window,
 )
-from skbnn.packed.values import Reals, narrowest
+from skbnn.packed.checks import narrowest
+from skbnn.packed.values import Reals
 
 # Image height, width and channels, units, kernel, stride, pool.
 CASES = [

@@ -365,3 +365,34 @@ def test_no_replaced_value_ends_in_another_error(make_model, kind, load_bytes):
                     X = np.ones((3, found.n_features))
                     assert found.scores(X).shape == (3, len(found.classes))
     assert n_refused > 20 * n_accepted > 0
+
+
+def with_scalars_as_arrays(data):
+    """Files in which one number of a list is an array without dimensions instead."""
+    header, metadata, body = unpack(data)
+
+    def lists_in(part):
+        for item in part.values() if isinstance(part, dict) else part:
+            if isinstance(item, list | dict):
+                yield from lists_in(item)
+            if isinstance(item, list) and item and all(type(i) is int for i in item):
+                yield item
+
+    for numbers in lists_in(metadata["operations"]):
+        for k, number in enumerate(numbers):
+            dtype = "U8" if 0 <= number < 256 else "I64"
+            width = 1 if dtype == "U8" else 8
+            numbers[k] = {"array": "scalar"}
+            place = {"dtype": dtype, "shape": [], "data_offsets": [len(body), len(body) + width]}
+            scalar = number.to_bytes(width, "little", signed=dtype == "I64")
+            yield pack({**header, "scalar": place}, metadata, body + scalar)
+            numbers[k] = number
+
+
+@pytest.mark.parametrize("kind", ["planes", "windows", "windows-stream"])
+def test_an_array_is_no_number(make_model, refuse, kind):
+    """Arrays of narrow integers wrap around, and what is too large would look small enough."""
+    files = list(with_scalars_as_arrays(to_bytes(make_model(kind)[0])))
+    assert files
+    for data in files:
+        refuse(data, "holds a wrong type|a list holds|has dtype|is no|cannot")

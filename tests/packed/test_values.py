@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from skbnn.bits import n_words, pack_bits
-from skbnn.packed.values import BitCode, BitMatrix, Raw, Reals, Scores, narrowest
+from skbnn.packed.checks import narrowest
+from skbnn.packed.values import BitCode, BitMatrix, Raw, Reals, Scores
 
 
 def random_matrix(n_planes=2, n_units=3, n_bits=70, seed=0):
