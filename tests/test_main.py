@@ -12,8 +12,8 @@ FAMILIES = {
     "k-means 256": ["float", "binary"],
     "logistic": ["float", "bnn"],
     "MLP 20": ["float", "binaryconnect", "bnn"],
-    "CNN 32-64": ("float", "bnn"),
-    "transformer 128": ("float", "bnn"),
+    "CNN 32-64": ["float", "bnn"],
+    "transformer 128": ["float", "bnn"],
 }
 MODELS = [f"{family}, {t}" for family, techniques in FAMILIES.items() for t in techniques]
 

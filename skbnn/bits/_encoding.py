@@ -158,8 +158,11 @@ def encode_thresholds(X, table, firsts, starts, masks, out):
 def encode_images(X, thresholds, features, steps, out):
     """Encode the pixels of images as thermometer bits, ``float32(x) >= threshold``."""
     n_bits = len(thresholds)
+    _, n_lines, n_columns, n_words = out.shape
     largest = np.finfo(np.float32).max
     values = np.empty(X.shape[1], np.float32)
+    pixels = np.empty(n_columns, np.float32)
+    line = np.empty((n_words, n_columns), np.uint64)
     status = 0
     for n in range(len(X)):
         is_finite = True
@@ -170,15 +173,20 @@ def encode_images(X, thresholds, features, steps, out):
             if np.isnan(values).any():
                 return 1
             status = 2
-        for y in range(out.shape[1]):
-            for x in range(out.shape[2]):
-                start = y * steps[0] + x * steps[1]
-                for word in range(out.shape[3]):
-                    bits = np.uint64(0)
-                    for bit in range(word * WORD_BITS, min((word + 1) * WORD_BITS, n_bits)):
-                        is_on = np.uint64(values[start + features[bit]] >= thresholds[bit])
-                        bits |= is_on << np.uint64(bit % WORD_BITS)
-                    out[n, y, x, word] = bits
+        for y in range(n_lines):
+            line[:] = 0
+            for bit in range(n_bits):
+                if bit == 0 or features[bit] != features[bit - 1]:
+                    start = y * steps[0] + features[bit]
+                    for x in range(n_columns):
+                        pixels[x] = values[start + x * steps[1]]
+                word, place = bit // WORD_BITS, np.uint64(1) << np.uint64(bit % WORD_BITS)
+                threshold = thresholds[bit]
+                for x in range(n_columns):
+                    line[word, x] |= place if pixels[x] >= threshold else np.uint64(0)
+            for x in range(n_columns):
+                for word in range(n_words):
+                    out[n, y, x, word] = line[word, x]
     return status
 
 

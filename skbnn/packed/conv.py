@@ -89,7 +89,7 @@ class BinaryConv(BinaryProduct):
 
         def run(images):
             out = np.empty((len(images), *window.pooled, width), np.uint64)
-            for start, chunk in layout.chunks(images):
+            for start, chunk in layout.chunks(images, len(images)):
                 results = out[start : start + len(chunk)]
                 bits = np.empty((len(chunk), *window.places, width), np.uint64)
                 bits = bits if is_pooled else results
@@ -112,6 +112,8 @@ class BinaryConv(BinaryProduct):
             (slice(*lines[i : i + 2]), slice(*columns[j : j + 2]), correction[i, j].astype(dtype))
             for i, j in zip(*np.nonzero(correction.any(2)), strict=True)
         ]
+        counts_of_image = math.prod(window.places) * len(self.takes.scales) * len(flat)
+        most = 8 * CHUNK_WORDS // counts_of_image
         minima = np.zeros(n_units, np.bool_)
         if self.minima is not None:
             minima = unpack_bits(self.minima, n_units)
@@ -142,11 +144,15 @@ class BinaryConv(BinaryProduct):
                 return places
             most = pool(places, window.pool)
             return (
-                np.where(minima, pool(places, window.pool, np.min), most) if minima.any() else most
+                np.where(minima, pool(places, window.pool, np.minimum), most)
+                if minima.any()
+                else most
             )
 
         def run(images):
-            parts = [pooled(sums(chunk)).reshape(-1, n_units) for _, chunk in layout.chunks(images)]
+            parts = [
+                pooled(sums(chunk)).reshape(-1, n_units) for _, chunk in layout.chunks(images, most)
+            ]
             rows = [finish(part) for part in parts] or [finish(np.empty((0, n_units), dtype))]
             return self.output.gives.join(np.concatenate(rows), window.pooled)
 

@@ -96,7 +96,7 @@ class Window:
         return np.array([*starts, len(start)], np.int64), taps
 
 
-def pool(images, sizes, reduce=np.max):
+def pool(images, sizes, join=np.maximum):
     """Return images pooled.
 
     Parameters
@@ -106,8 +106,8 @@ def pool(images, sizes, reduce=np.max):
     sizes : tuple of two ints
         Height and width of the pool, which is also the step. Lines and columns that fill no pool
         are left out.
-    reduce : callable, default=numpy.max
-        What becomes of a pool.
+    join : ufunc, default=numpy.maximum
+        What becomes of two neighbours.
 
     Returns
     -------
@@ -118,7 +118,11 @@ def pool(images, sizes, reduce=np.max):
     height, width = sizes
     lines, columns = images.shape[1] // height, images.shape[2] // width
     cut = images[:, : lines * height, : columns * width]
-    return reduce(cut.reshape(len(cut), lines, height, columns, width, cut.shape[3]), (2, 4))
+    pooled = cut[:, ::height, ::width].copy()
+    for i in range(height):
+        for j in range(width):
+            join(pooled, cut[:, i::height, j::width], out=pooled)
+    return pooled
 
 
 def layout_of(window, words, padding_bit, kernels):
@@ -140,9 +144,9 @@ def layout_of(window, words, padding_bit, kernels):
     layout : object
         With the attributes ``words``, the units' words in the order in which the words of a
         window come; ``size``, height, width and step of the window on what is laid out; and the
-        method ``chunks(images)``, which yields (first image, laid-out images) of shape
-        (n, n_planes, height, width, n_words) for chunks that stay in cache, always in the same
-        memory.
+        method ``chunks(images, most)``, which yields (first image, laid-out images) of shape
+        (n, n_planes, height, width, n_words), for chunks of at most ``most`` images that stay in
+        cache, always in the same memory.
     """
     channels = window.shape[2]
     pixel = pack_bits(np.full(channels, padding_bit))
@@ -160,12 +164,13 @@ class _Padded:
         self.window, self.pixel, self.words = window, pixel, words
         self.size = (*window.kernel, window.stride)
 
-    def chunks(self, images):
+    def chunks(self, images, most):
         """Yield chunks of padded images."""
         height, width = (
             n + 2 * m for n, m in zip(images.shape[2:4], self.window.margins, strict=True)
         )
-        step = max(1, CHUNK_WORDS // (images.shape[1] * height * width * len(self.pixel)))
+        step = CHUNK_WORDS // (images.shape[1] * height * width * len(self.pixel))
+        step = max(1, min(step, most))
         padded = np.empty(
             (min(step, len(images)), images.shape[1], height, width, len(self.pixel)), np.uint64
         )
@@ -184,9 +189,9 @@ class _Gathered(_Padded):
         self.size = (1, 1, 1)
         self.kernels = kernels
 
-    def chunks(self, images):  # noqa: D102
+    def chunks(self, images, most):  # noqa: D102
         window, width = self.window, self.words.shape[2]
-        for start, padded in super().chunks(images):
+        for start, padded in super().chunks(images, most):
             flat = padded.reshape(-1, *padded.shape[2:])
             out = np.empty((len(flat), *window.places, width), np.uint64)
             self.kernels.gather_windows(flat, window.shape[2], *window.kernel, window.stride, out)

@@ -125,13 +125,14 @@ def test_more_rows_and_early_stopping(digits, tmp_path):
 
 
 def test_moved_images_need_a_convolution():
-    """A short bar, upright or lying, anywhere: place tells nothing, neighbourhood everything."""
+    """A bright bar, upright or lying, anywhere: place tells nothing, neighbourhood everything."""
     rng = np.random.default_rng(0)
-    X, y = np.zeros((900, 12, 12), np.uint8), rng.integers(0, 2, 900)
+    X = rng.integers(0, 100, (900, 12, 12)).astype(np.uint8)
+    y = rng.integers(0, 2, 900)
     for image, label in zip(X, y, strict=True):
         line, column = rng.integers(0, 9, 2)
         height, width = (4, 1) if label else (1, 4)
-        image[line : line + height, column : column + width] = 1
+        image[line : line + height, column : column + width] += 100
     X = X.reshape(900, -1)
-    est = BinaryCNNClassifier((16, 16), max_iter=10, random_state=0).fit(X[:600], y[:600])
-    assert est.score(X[600:], y[600:]) > 0.95
+    est = BinaryCNNClassifier((16, 16), random_state=0).fit(X[:600], y[:600])
+    assert est.score(X[600:], y[600:]) > 0.85

@@ -55,7 +55,7 @@ def fitted(family, technique, mnist, monkeypatch):
         "logistic",
         "mlp",
         "cnn",
-        "residual cnn",
+        pytest.param("residual cnn", marks=pytest.mark.slow),
         "transformer",
         pytest.param("deep mlp", marks=pytest.mark.slow),
     ],
