@@ -136,7 +136,7 @@ class BinaryTransformerClassifier(NetworkClassifier):
     >>> from skbnn import BinaryTransformerClassifier
     >>> X, y = load_digits(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
-    >>> clf = BinaryTransformerClassifier(64, max_iter=5, random_state=0).fit(X_train, y_train)
+    >>> clf = BinaryTransformerClassifier(64, max_iter=8, random_state=0).fit(X_train, y_train)
     >>> bool(clf.score(X_test, y_test) > 0.9)
     True
     """
