@@ -7,6 +7,8 @@ from scipy.sparse import csr_array
 
 from skbnn.bits import backend, unpack_bits
 from skbnn.nn.inputs import Input, Rows, StandardizeInput, ThermometerInput, fit_input, make_input
+from skbnn.packed import ImageLayout
+from skbnn.packed.encode import thresholds_of
 from skbnn.techniques import get_technique, list_techniques
 
 
@@ -130,3 +132,46 @@ def test_a_kind_says_what_it_lacks():
     ):
         with pytest.raises(TypeError, match="defines no"):
             call()
+
+
+@pytest.mark.parametrize("technique", ["bnn", "float"])
+@pytest.mark.parametrize("form", [np.asarray, csr_array])
+def test_images(technique, form):
+    """What is trained on is what the frozen network and the packed program read."""
+    rng = np.random.default_rng(0)
+    layout = ImageLayout((4, 6, 3), 2)
+    X = rng.integers(0, 9, (30, 72)).astype(np.float32)
+    X[:, 1::3] = 5
+    y, weight = np.arange(30) % 2, rng.uniform(0.5, 2, 30)
+    inputs = fit_input(get_technique(technique), form(X), y, weight, 3, layout)
+    operation = inputs.operation
+    # Two channels vary; four pixels become one.
+    bits = 3 if technique == "bnn" else 1
+    assert operation.shape == (2, 3, 4 * 2 * bits)
+    assert type(make_input(operation)) is type(inputs)
+    rows = inputs.rows(form(X)).batch(np.arange(30))
+    assert rows.dtype == torch.float32
+    frozen = inputs(torch.from_numpy(X))
+    np.testing.assert_allclose(rows, frozen, rtol=1e-5, atol=1e-6)
+    packed = operation.prepare(backend("auto"))(X)
+    if technique == "bnn":
+        packed = np.where(unpack_bits(packed[:, 0], 24), 1, -1).reshape(30, -1)
+    np.testing.assert_array_equal(packed, frozen)
+
+
+def test_pixels_share_what_is_fitted():
+    rng = np.random.default_rng(1)
+    layout = ImageLayout((3, 5, 2))
+    X = rng.normal(size=(40, 30)) * np.tile([1, 9], 15) + np.tile([0, 3], 15)
+    y, weight = np.arange(40) % 2, rng.uniform(0.5, 2, 40)
+    channels = X.reshape(-1, 2)
+    coded = fit_input(get_technique("bnn"), X, y, weight, 7, layout).operation
+    for channel in range(2):
+        _, expected = thresholds_of(channels[:, channel : channel + 1], 7)
+        np.testing.assert_array_equal(coded.thresholds[coded.channels == channel], expected)
+    real = fit_input(get_technique("float"), X, y, weight, 7, layout).operation
+    share = np.repeat(weight, 15) / (15 * weight.sum())
+    means = share @ channels
+    spread = np.sqrt(share @ np.square(channels - means))
+    np.testing.assert_allclose(real.means, means, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(real.scales, 1 / spread, rtol=1e-4)
