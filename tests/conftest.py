@@ -2,6 +2,17 @@
 
 import pytest
 
+SLOW_CHECK = "check_class_weight_classifiers"
+SLOW_ESTIMATORS = ("BinaryCNNClassifier", "BinaryTransformerClassifier")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Count one of scikit-learn's checks as slow: it sets max_iter to 1000."""
+    for item in items:
+        if SLOW_CHECK in item.name and any(name in item.name for name in SLOW_ESTIMATORS):
+            item.add_marker(pytest.mark.slow)
+
 
 def _real_data(fetch, name):
     """A data set as read-only arrays, or a skip where it is not in the data home."""

@@ -21,7 +21,11 @@ NO_AVX512 = {
 
 
 @pytest.mark.parametrize(
-    "settings", [{"NUMBA_BOUNDSCHECK": "1"}, NO_AVX512], ids=["bounds-checked", "haswell"]
+    "settings",
+    [
+        pytest.param({"NUMBA_BOUNDSCHECK": "1"}, id="bounds-checked", marks=pytest.mark.slow),
+        pytest.param(NO_AVX512, id="haswell"),
+    ],
 )
 def test_kernels_compiled_with_other_settings(settings, tmp_path):
     here = str(Path(__file__).parent)
