@@ -49,9 +49,10 @@ class BinaryTransformerClassifier(NetworkClassifier):
     technique : str or Technique, default="bnn"
         How the network is binarized; see :func:`skbnn.techniques.list_techniques`. ``"float"``
         is the control: same topology and budget, softmax and ReLU, nothing quantized.
-    n_thresholds : int, default=3
-        Input bits per feature, at quantiles of the feature's distinct values; features with
-        fewer distinct values get fewer bits, constant ones none. Techniques with real
+    n_thresholds : int, default=7
+        Input bits per feature, at quantiles of the feature's distinct values; features with fewer
+        distinct values get fewer bits, constant ones none. More than the 3 of
+        :class:`BinaryMLPClassifier`, because a token sees few features. Techniques with real
         activations standardise the inputs instead.
     max_iter : int, default=15
         Epochs. The learning rate follows a cosine over them.
@@ -166,7 +167,7 @@ class BinaryTransformerClassifier(NetworkClassifier):
         image_shape=None,
         attention="threshold",
         technique="bnn",
-        n_thresholds=3,
+        n_thresholds=7,
         max_iter=15,
         batch_size="auto",
         learning_rate_init=None,
