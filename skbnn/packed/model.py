@@ -110,6 +110,9 @@ class PackedModel(Immutable):
         for name, value in (*kept.items(), ("_runs", runs), ("_row_block", row_block)):
             object.__setattr__(self, name, value)
         self.freeze_arrays()
+        cost = self.summary()
+        work = cost.binary_ops + 16 * cost.float_ops + 1
+        object.__setattr__(self, "_thread_rows", _WORK_OF_A_THREAD // work)
 
     def __eq__(self, other):
         """Whether two models are the same program with the same classes."""
@@ -230,11 +233,9 @@ class PackedModel(Immutable):
     def _run(self, run, X, n_jobs):
         """Apply a function of the model to rows; a thread gets work for some milliseconds."""
         X = check_rows(X, self.n_features)
-        smallest = 0
-        if n_jobs not in (None, 1):
-            cost = self.summary()
-            smallest = _WORK_OF_A_THREAD // (cost.binary_ops + 16 * cost.float_ops + 1)
-        return run_blocks(run, X, n_jobs=n_jobs, smallest=smallest, largest=self._row_block)
+        return run_blocks(
+            run, X, n_jobs=n_jobs, smallest=self._thread_rows, largest=self._row_block
+        )
 
     def _score(self, rows):
         """Return the scores of one block of rows."""
