@@ -18,6 +18,7 @@ from skbnn.bits._products import (
 from skbnn.bits._signed import signed_sums
 from skbnn.bits._sums import sum_products
 from skbnn.bits._tokens import attend, gather_bits
+from skbnn.bits._training import pool_sums, round_columns, round_rows, spread_levels
 
 __all__ = [
     "attend",
@@ -35,8 +36,12 @@ __all__ = [
     "gather_windows",
     "nearest_units",
     "pool_images",
+    "pool_sums",
+    "round_columns",
+    "round_rows",
     "run_chain",
     "signed_sums",
+    "spread_levels",
     "sum_products",
     "threshold_sums",
 ]

@@ -17,6 +17,12 @@ from skbnn.bits._image_reference import (
     pool_images,
 )
 from skbnn.bits._token_reference import attend, gather_bits
+from skbnn.bits._training_reference import (
+    pool_sums,
+    round_columns,
+    round_rows,
+    spread_levels,
+)
 from skbnn.bits.packing import WORD_BITS, pack_bits, unpack_bits
 
 __all__ = [
@@ -35,8 +41,12 @@ __all__ = [
     "gather_windows",
     "nearest_units",
     "pool_images",
+    "pool_sums",
+    "round_columns",
+    "round_rows",
     "run_chain",
     "signed_sums",
+    "spread_levels",
     "sum_products",
     "threshold_sums",
 ]

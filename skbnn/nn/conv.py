@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from skbnn.bits import pack_bits
 from skbnn.nn.block import Signal
+from skbnn.nn.convolution import convolve
 from skbnn.nn.linear import CodedHidden, CodedSums, RealHidden
-from skbnn.nn.quantizers import make_quantizer
+from skbnn.nn.quantizers import SignActivations, SignWeights, make_quantizer
 from skbnn.nn.stream import Residual, Shortcut, StreamSign
 from skbnn.packed.conv import BinaryConv, MixedConv, RealConv
 from skbnn.packed.outputs import Sums
@@ -33,50 +33,7 @@ __all__ = [
     "CodedConvolutionSums",
     "RealConvolution",
     "conv_blocks",
-    "convolve",
 ]
-
-
-def convolve(x, weight, window, padding):
-    """Convolve and max-pool images.
-
-    Parameters
-    ----------
-    x : Tensor of shape (n, height, width, channels), or (n, height * width * channels)
-        Images.
-    weight : Tensor of shape (n_units, window.n_taps)
-        Weights, line by line, pixel by pixel, channel by channel.
-    window : Window
-        Size and step of the window and of the pool.
-    padding : float
-        What pads the images.
-
-    Returns
-    -------
-    z : Tensor of shape (n * n_places, n_units)
-        Sums of -1, 0 and +1 are exact: they are whole numbers far below 2^24.
-    """
-    images = x.reshape(-1, *window.shape)
-    filters = weight.reshape(-1, *window.kernel, window.shape[2])
-    images, filters = (t.permute(0, 3, 1, 2) for t in (images, filters))
-    z = F.conv2d(images, filters, stride=window.stride, padding=window.margins)
-    if padding:
-        z.add_(_border(filters, window), alpha=padding)
-    if window.pool != (1, 1):
-        z = F.max_pool2d(z, window.pool)
-    return z.permute(0, 2, 3, 1).reshape(-1, len(weight))
-
-
-def _border(filters, window):
-    """Return what ones around an image add to the sums of every place.
-
-    Much faster than to convolve images that have been padded: only the weights matter.
-    """
-    taps = filters.sum(1, keepdim=True)
-    ones = taps.new_ones(1, 1, *window.shape[:2])
-    inside = F.conv2d(ones, taps, stride=window.stride, padding=window.margins)
-    border = taps.sum((2, 3)).reshape(1, -1, 1, 1) - inside
-    return border.contiguous(memory_format=torch.channels_last)
 
 
 class _Places:
@@ -100,6 +57,9 @@ class _Places:
         super().__init__(window.n_taps, n_units, technique, **settings)
         self.window = window
         self.padding_value = padding_value
+        rows = make_quantizer("activations", technique.activations)
+        signs = isinstance(rows, SignActivations), isinstance(self.weight_quantizer, SignWeights)
+        self.are_signs = all(signs)
 
     def forward(self, x, sample_weight=None):  # noqa: D102
         if sample_weight is not None:
@@ -111,7 +71,8 @@ class _Places:
         """Return the pooled sums of every place and unit."""
         weight, gain = self.weight_quantizer(self.weight), self.dropout.gain
         # What is around an image is not dropped, so it must not gain either.
-        z = convolve(self.dropout(x), weight, self.window, self.padding_value / gain)
+        padding, signs = self.padding_value / gain, self.are_signs
+        z = convolve(self.dropout(x), weight, self.window, padding, are_signs=signs)
         return z if gain == 1.0 else z * gain
 
     @property

@@ -86,4 +86,4 @@ class Dropout(nn.Module):
         if not self.training or self.p == 0.0:
             return x
         kept = _levels(x.shape, self.generator) >= round(self.p * _LEVELS)
-        return x * torch.from_numpy(kept.astype(np.float32)).to(x.device, x.dtype)
+        return x * torch.from_numpy(kept.view(np.int8)).to(x.device, x.dtype)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from skbnn.bits import backend, pack_bits, unpack_bits
 from skbnn.nn.block import Signal
-from skbnn.nn.conv import CodedConvolution, RealConvolution, conv_blocks, convolve
+from skbnn.nn.conv import CodedConvolution, RealConvolution, conv_blocks
+from skbnn.nn.convolution import convolve
 from skbnn.nn.quantizers import Code, SignActivations
 from skbnn.packed import BitImage, MixedConv, RealConv, Window
 from skbnn.packed.values import Reals
