@@ -2,15 +2,19 @@
 
 import pytest
 
-SLOW_CHECK = "check_class_weight_classifiers"
-SLOW_ESTIMATORS = ("BinaryCNNClassifier", "BinaryTransformerClassifier")
+SLOW_CHECKS = {
+    "check_class_weight_classifiers": "Binary",
+    "check_estimator_sparse": "BinaryTransformerClassifier",
+}
+"""Checks of scikit-learn's and the classes that take long in them: the first trains for 1000 epochs,
+the others fit for each format of sparse arrays."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Count one of scikit-learn's checks as slow: it sets max_iter to 1000."""
+    """Count the longest of scikit-learn's checks as slow."""
     for item in items:
-        if SLOW_CHECK in item.name and any(name in item.name for name in SLOW_ESTIMATORS):
+        if any(check in item.name and name in item.name for check, name in SLOW_CHECKS.items()):
             item.add_marker(pytest.mark.slow)
 
 

@@ -27,6 +27,11 @@ FAMILIES = {
     "deep mlp": BinaryMLPClassifier((1024, 1024, 1024), max_iter=1, random_state=0),
 }
 WHOLE_TRAINING_SET = {"deep mlp"}
+QUICK = {"bnn"}
+TECHNIQUES = [
+    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+    for name in list_techniques()
+]
 
 
 def in_parts(network, X):
@@ -48,7 +53,7 @@ def fitted(family, technique, mnist, monkeypatch):
     return est, trained[0].eval()
 
 
-@pytest.mark.parametrize("technique", list_techniques())
+@pytest.mark.parametrize("technique", TECHNIQUES)
 @pytest.mark.parametrize(
     "family",
     [
