@@ -6,8 +6,8 @@ SLOW_CHECKS = {
     "check_class_weight_classifiers": "Binary",
     "check_estimator_sparse": "BinaryTransformerClassifier",
 }
-"""Checks of scikit-learn's and the classes that take long in them: the first trains for 1000 epochs,
-the others fit for each format of sparse arrays."""
+"""Checks of scikit-learn and the classes that take long in them: the first trains 1000 epochs, the
+others fit for each format of sparse arrays."""
 
 
 @pytest.hookimpl(tryfirst=True)
