@@ -5,6 +5,7 @@ callers share rows out over threads. Arrays must be C-contiguous and may be read
 """
 
 from skbnn.bits._chain import run_chain
+from skbnn.bits._convolutions import convolve_signs
 from skbnn.bits._counting import combine_counts, count_columns, count_ones
 from skbnn.bits._encoding import encode_images, encode_planes, encode_thresholds, threshold_sums
 from skbnn.bits._images import gather_windows, pool_images
@@ -25,6 +26,7 @@ __all__ = [
     "combine_counts",
     "compare_mismatches",
     "compare_windows",
+    "convolve_signs",
     "count_columns",
     "count_mismatches",
     "count_ones",

@@ -11,6 +11,7 @@ import numpy as np
 from skbnn.bits._blocks import mismatches, row_blocks
 from skbnn.bits._image_reference import (
     compare_windows,
+    convolve_signs,
     count_windows,
     encode_images,
     gather_windows,
@@ -30,6 +31,7 @@ __all__ = [
     "combine_counts",
     "compare_mismatches",
     "compare_windows",
+    "convolve_signs",
     "count_columns",
     "count_mismatches",
     "count_ones",

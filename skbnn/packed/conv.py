@@ -86,17 +86,22 @@ class BinaryConv(BinaryProduct):
         limits = np.full((*correction.shape[:2], len(units) * 32), -1, np.int64)
         limits[..., : self.weights.n_units] = (n_bits - thresholds + correction) // 2
         minima = np.zeros(width, np.uint64) if self.minima is None else self.minima
-        is_pooled = window.pool != (1, 1)
+        taps = (*window.kernel, window.stride)
 
         def run(images):
             out = np.empty((len(images), *window.pooled, width), np.uint64)
-            for start, chunk in layout.chunks(images, len(images)):
-                results = out[start : start + len(chunk)]
-                bits = np.empty((len(chunk), *window.places, width), np.uint64)
-                bits = bits if is_pooled else results
-                kernels.compare_windows(chunk[:, 0], *layout.size, units, limits, *ends, bits)
-                if is_pooled:
-                    kernels.pool_images(bits, *window.pool, minima, results)
+            kernels.convolve_signs(
+                images[:, 0],
+                layout.pixel,
+                layout.gathered_bits,
+                taps,
+                units,
+                limits,
+                *ends,
+                window.pool,
+                minima,
+                out,
+            )
             return out[:, None]
 
         return run
