@@ -99,6 +99,7 @@ class Technique:
     learning_rate_scaling: str = "none"
     regularizer: str | Callable = "l2"
     recipes: Mapping[str, Recipe] = field(default_factory=dict, hash=False)
+    packs: bool = True
     reference: str = ""
 
     def recipe(self, family):

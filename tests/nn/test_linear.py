@@ -206,7 +206,7 @@ def test_dropped_inputs_count_as_zero_and_are_made_up_for():
         (replace(BNN, weights="two"), "Unknown quantizer of weights 'two'"),
         (replace(BNN, activations="two"), "Unknown quantizer of activations 'two'"),
         (replace(BNN, surrogate="two"), "Unknown surrogate 'two'"),
-        (replace(BNN, nonlinearity="prelu"), "Unknown non-linearity 'prelu'; known are 'none'"),
+        (replace(BNN, nonlinearity="swish"), "Unknown non-linearity 'swish'; known are 'none'"),
         (replace(BNN, output_normalizer="two"), "Unknown normalizer 'two'"),
         (
             replace(REAL[0], nonlinearity=torch.nn.PReLU),
