@@ -171,7 +171,11 @@ def test_linear_blocks(name, depth):
         hidden_dropout=0.4,
         generator=generator,
     )
-    hidden, output = (CodedHidden, CodedOutput) if name == "bnn" else (RealHidden, RealOutput)
+    hidden, output = (
+        (RealHidden, RealOutput)
+        if get_technique(name).activations == "real"
+        else (CodedHidden, CodedOutput)
+    )
     assert [type(block) for block in blocks] == [hidden] * depth + [output]
     assert [tuple(block.weight.shape) for block in blocks] == list(
         zip(widths[1:], widths[:-1], strict=True)

@@ -32,7 +32,7 @@ def _all_codes(n_bits, device=None):
 
 def _improved(basis, gram, target):
     """Return bases moved towards those of the least squared error."""
-    ridge = _RIDGE * torch.eye(basis.shape[-1], dtype=basis.dtype, device=basis.device)
+    ridge = _RIDGE * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     best = torch.linalg.solve(gram + ridge, target + _RIDGE * basis)
     return torch.lerp(basis, best, _RATE)
 
