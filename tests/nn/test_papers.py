@@ -354,7 +354,7 @@ def test_losses():
     expected = torch.nn.functional.cross_entropy(scores, p, reduction="none")
     torch.testing.assert_close(distillation(scores, teacher), expected)
     w = torch.tensor([[0.5, -1.0]], requires_grad=True)
-    assert float(bipolar(w)) == 0.75
+    assert bipolar(w).item() == 0.75
     bipolar(w).backward()
     assert w.grad.tolist() == [[-1.0, 2.0]]
 
