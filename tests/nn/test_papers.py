@@ -403,7 +403,7 @@ def test_a_stage_starts_from_the_one_before(digits):
         first.blocks[0].activation_quantizer.scale.fill_(0.7)
     second.adopt(first)
     assert torch.equal(first.blocks[0].weight, second.blocks[0].weight)
-    assert float(second.blocks[0].activation_quantizer.scale) == pytest.approx(0.7)
+    assert second.blocks[0].activation_quantizer.scale.item() == pytest.approx(0.7)
     assert torch.equal(second.blocks[1].normalizer.gain, gain)
 
 
