@@ -2,6 +2,7 @@
 
 import pytest
 
+PLAIN_TECHNIQUES = ("float", "binaryconnect", "binaryconnect-stochastic", "bnn")
 SLOW_CHECKS = {
     "check_class_weight_classifiers": "Binary",
     "check_estimator_sparse": "BinaryTransformerClassifier",
@@ -12,9 +13,16 @@ others fit for each format of sparse arrays."""
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Count the longest of scikit-learn's checks as slow."""
+    """Count as slow the longest of scikit-learn's checks, and fits of all but plain techniques."""
+    from skbnn.techniques import list_techniques
+
+    others = set(list_techniques()).difference(PLAIN_TECHNIQUES)
     for item in items:
-        if any(check in item.name and name in item.name for check, name in SLOW_CHECKS.items()):
+        parameters = getattr(item, "callspec", None)
+        names = [v for v in parameters.params.values() if isinstance(v, str)] if parameters else []
+        is_fit = others.intersection(names) and item.path.parent.name == "estimators"
+        is_long = any(c in item.name and name in item.name for c, name in SLOW_CHECKS.items())
+        if is_fit or is_long:
             item.add_marker(pytest.mark.slow)
 
 
