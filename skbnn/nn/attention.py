@@ -211,10 +211,26 @@ def make_rule(rule, *args):
     return named("attention", _RULES, rule)(*args)
 
 
-def _heads(x, n_heads):
-    """Return queries, keys and values, each of shape (n, n_heads, n_tokens, size)."""
-    parts = x.flatten(1, 2).unflatten(2, (3, n_heads, -1))
-    return parts.permute(2, 0, 3, 1, 4)
+class _Heads(torch.autograd.Function):
+    """Queries, keys and values, each of shape (n, n_heads, n_tokens, size).
+
+    What torch would do on the way back, to stack three gradients and then turn the stack, takes
+    thrice as long as to put each in its place.
+    """
+
+    @staticmethod
+    def forward(ctx, x, n_heads):
+        parts = x.flatten(1, 2).unflatten(2, (3, n_heads, -1)).permute(2, 0, 3, 1, 4)
+        ctx.shape = x.shape
+        return tuple(part.contiguous() for part in parts)
+
+    @staticmethod
+    def backward(ctx, *grads):
+        n, n_heads, n_tokens, size = grads[0].shape
+        grad = grads[0].new_empty(n, n_tokens, 3, n_heads, size)
+        for part, given in enumerate(grads):
+            grad[:, :, part] = given.transpose(1, 2)
+        return grad.view(ctx.shape), None
 
 
 class CodedAttention(LevelBlock):
@@ -246,7 +262,7 @@ class CodedAttention(LevelBlock):
         self.make_levels(technique, generator)
 
     def forward(self, x, sample_weight=None):  # noqa: D102
-        queries, keys, values = _heads(x, self.n_heads)
+        queries, keys, values = _Heads.apply(x, self.n_heads)
         attention = self.rule(queries @ keys.transpose(2, 3))
         sums = (attention @ values).transpose(1, 2).reshape(-1, self.n_units)
         if sample_weight is not None:
@@ -283,7 +299,7 @@ class RealAttention(Block):
         self.places, self.n_units, self.n_heads = tuple(places), n_units, n_heads
 
     def forward(self, x, sample_weight=None):  # noqa: D102
-        queries, keys, values = _heads(x, self.n_heads)
+        queries, keys, values = _Heads.apply(x, self.n_heads)
         scores = queries @ keys.transpose(2, 3) / math.sqrt(self.n_units // self.n_heads)
         sums = torch.softmax(scores, 3) @ values
         return sums.transpose(1, 2).reshape(len(x), *self.places, self.n_units)
@@ -309,11 +325,16 @@ class _Tokens(Block):
     def __init__(self, operation):
         super().__init__()
         self.operation = operation
-        self.register_buffer("order", torch.from_numpy(operation.order), persistent=False)
+        # What a token lacks comes from behind the last element.
+        order = operation.order % (operation.takes.width + 1)
+        self.register_buffer("order", torch.from_numpy(order), persistent=False)
 
     def forward(self, x, sample_weight=None):  # noqa: D102
         padded = nn.functional.pad(x, (0, 1), value=self.missing)
-        return padded[:, self.order].unflatten(1, self.operation.places)
+        # Four times as fast as to index.
+        order = self.order.reshape(1, -1).expand(len(x), -1)
+        shape = (len(x), *self.operation.places, self.order.shape[-1])
+        return padded.gather(1, order).reshape(shape)
 
     def freeze(self, signal):  # noqa: D102
         return signal._replace(value=self.operation.gives)

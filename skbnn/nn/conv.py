@@ -89,7 +89,7 @@ class _Places:
         # What is around an image is not dropped, so it must not gain either.
         padding, signs = self.padding / gain, self.are_signs
         z = convolve(self.dropout(x), weight, self.window, padding, are_signs=signs)
-        return z if gain == 1.0 else z * gain
+        return self.dropout.restore(z)
 
     @property
     def shape(self):

@@ -113,7 +113,7 @@ class _Coded(_Linear):
         """Return the sums of the units, exact integers times the codes' units."""
         rows = self.dropout(x.flatten(1))
         z = self.weight_quantizer.product(rows, self.weight, signs=self.reads_signs)
-        return z * self.dropout.gain
+        return self.dropout.restore(z)
 
     def freeze(self, signal):  # noqa: D102
         self.takes = signal
@@ -278,7 +278,7 @@ class _Real(_Linear):
     def sums(self, x):
         """Return the sums of the units."""
         w = self.weight_quantizer(self.weight)
-        return nn.functional.linear(self.dropout(x.flatten(1)) * self.dropout.gain, w)
+        return nn.functional.linear(self.dropout.restore(self.dropout(x.flatten(1))), w)
 
     def freeze(self, signal):  # noqa: D102
         return Signal(Reals(self.n_units))
