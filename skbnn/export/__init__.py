@@ -1,0 +1,13 @@
+"""C99 of packed models: the integer program, for devices with a few kilobytes.
+
+Read in this order: :mod:`~skbnn.export.c_source` (the text as a whole),
+:mod:`~skbnn.export.program` (memory, tables and calls), :mod:`~skbnn.export.emit` (how operations
+become functions), the emitters in :mod:`~skbnn.export.inputs`, :mod:`~skbnn.export.products`,
+:mod:`~skbnn.export.streams` and :mod:`~skbnn.export.choices`, and the pieces of C that they share,
+:mod:`~skbnn.export.runtime`.
+"""
+
+from skbnn.export.c_source import to_c, to_c_files
+from skbnn.export.compiled import CompiledModel
+
+__all__ = ["CompiledModel", "to_c", "to_c_files"]
