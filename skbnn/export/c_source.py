@@ -247,7 +247,7 @@ class Source:
             for c_type, name, array in tables
         )
         return (
-            "/* Rows and the scores that Python gave: 0, or the number of the first row that differs. */"
+            "/* Rows and the scores that Python gave: 0, or the number of the first that differs. */"
             f"\n#if defined(@@SELF_TEST)\n{text}\n\n{linkage}{self._test_signature()}\n"
             + _SELF_TEST.replace("N_ROWS", str(len(rows))).replace("READ_INPUT", read)
             + "\n#endif"
