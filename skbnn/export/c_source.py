@@ -203,11 +203,8 @@ class Source:
 
     def _body(self, linkage):
         """Yield the parts of the implementation, functions for others with that linkage."""
-        program = self.program
-        forward = self._forward()
-        if self.proba:
-            program.need("exp")
-        yield from (text.rstrip("\n") for text in in_order(program.pieces))
+        program, forward = self.program, self.forward()
+        yield from (text.rstrip("\n") for text in self.pieces().values())
         if self.table_nbytes >= _MOST_AVR_BYTES:
             yield ('#if defined(__AVR__)\n#error "These tables are beyond 64 KiB, which AVR reads '
                    'only by far pointers."\n#endif')  # fmt: skip
@@ -222,7 +219,11 @@ class Source:
                    f"{_PROBA.replace('SCALE', scale)}")  # fmt: skip
         yield self._self_test(linkage)
 
-    def _forward(self):
+    def pieces(self):
+        """Return the pieces of the runtime in use, by name."""
+        return in_order([*self.program.pieces, *(["exp"] if self.proba else [])])
+
+    def forward(self):
         """Return the body of the forward pass: memory, places, calls."""
         sizes, places = self.program.layout()
         names = {c_type: f"memory{i}" for i, c_type in enumerate(sizes)}
@@ -247,7 +248,7 @@ class Source:
             for c_type, name, array in tables
         )
         return (
-            "/* Rows and the scores that Python gave: 0, or the number of the first that differs. */"
+            "/* 0 if these rows get the scores that Python gave, else the number of the first. */"
             f"\n#if defined(@@SELF_TEST)\n{text}\n\n{linkage}{self._test_signature()}\n"
             + _SELF_TEST.replace("N_ROWS", str(len(rows))).replace("READ_INPUT", read)
             + "\n#endif"

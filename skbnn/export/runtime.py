@@ -278,7 +278,8 @@ def in_order(names):
 
     Returns
     -------
-    texts : list of str
+    texts : dict of str to str
+        Texts by name.
     """
     found = {}
 
@@ -290,4 +291,4 @@ def in_order(names):
 
     for name in names:
         visit(name)
-    return list(found.values())
+    return found
