@@ -4,8 +4,8 @@ Every golden file is mutated again and again: bytes flipped, cut off, doubled or
 with a new checksum so that the mutation is seen by what lies behind it; numbers, texts and fields
 of the JSON exchanged, removed and copied elsewhere; shapes and places of arrays changed; array
 bytes overwritten. Each file must end in a ValueError with its name, or in a model whose scores can
-be computed, within a second of processor time and in memory of twice the file and 64 MiB. Anything else is printed
-with the seed that makes it again, and ends in exit status 1.
+be computed, within a second of processor time and in memory of twice the file and 64 MiB. Anything
+else is printed with the seed that makes it again, and ends in exit status 1.
 """
 
 import argparse
