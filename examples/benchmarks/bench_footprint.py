@@ -7,7 +7,7 @@ reports, and the difference in flash::
     python examples/benchmarks/bench_footprint.py
 
 ``--fit`` prints the bytes for each feature of the code that fit these programs best, which is where
-the numbers in ``skbnn/export/footprint.py`` come from.
+the numbers in ``skbnn/export/footprints.py`` come from.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from skbnn import (
     KMeansClassifier,
 )
 from skbnn.export.c_source import Source
-from skbnn.export.footprint import TARGETS, features, footprint, measure
+from skbnn.export.footprints import TARGETS, features, footprint, measure
 
 
 def estimators():

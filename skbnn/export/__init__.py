@@ -5,12 +5,12 @@ Read in this order: :mod:`~skbnn.export.c_source` (the text as a whole),
 become functions), the emitters in :mod:`~skbnn.export.inputs`, :mod:`~skbnn.export.products`,
 :mod:`~skbnn.export.streams` and :mod:`~skbnn.export.choices`, and the pieces of C that they share,
 :mod:`~skbnn.export.runtime`. :mod:`~skbnn.export.compiled` runs the result from Python, and
-:mod:`~skbnn.export.footprint` says what it takes on a device.
+:mod:`~skbnn.export.footprints` says what it takes on a device.
 """
 
 from skbnn.export.c_source import to_c, to_c_files
 from skbnn.export.compiled import CompiledModel
-from skbnn.export.footprint import AccuracyWithin, Footprint, footprint, measure
+from skbnn.export.footprints import AccuracyWithin, Footprint, footprint, measure
 
 __all__ = [
     "AccuracyWithin",

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from skbnn.export.c_source import to_c, to_c_files
-from skbnn.export.footprint import TARGETS, footprint
+from skbnn.export.footprints import TARGETS, footprint
 from skbnn.packed import load
 
 __all__ = ["export_c"]

@@ -15,7 +15,7 @@ from skbnn import (
     KMeansClassifier,
 )
 from skbnn.export import AccuracyWithin, footprint, measure
-from skbnn.export.footprint import TARGETS
+from skbnn.export.footprints import TARGETS
 
 
 def test_parts_add_up(models):
