@@ -3,13 +3,21 @@
 import pytest
 
 SLOW_CHECK = "check_class_weight_classifiers"
+PLAIN_TECHNIQUES = ("float", "binaryconnect", "binaryconnect-stochastic", "bnn")
 SLOW_ESTIMATORS = ("BinaryCNNClassifier", "BinaryTransformerClassifier")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Count one of scikit-learn's checks as slow: it sets max_iter to 1000."""
+    """Count as slow what sets max_iter to 1000, and fits of all but the plain techniques."""
+    from skbnn.techniques import list_techniques
+
+    others = set(list_techniques()).difference(PLAIN_TECHNIQUES)
     for item in items:
+        parameters = getattr(item, "callspec", None)
+        names = [v for v in parameters.params.values() if isinstance(v, str)] if parameters else []
+        if others.intersection(names) and item.path.parent.name == "estimators":
+            item.add_marker(pytest.mark.slow)
         if SLOW_CHECK in item.name and any(name in item.name for name in SLOW_ESTIMATORS):
             item.add_marker(pytest.mark.slow)
 

@@ -13,13 +13,14 @@ from torch import nn
 
 from skbnn.bits import pack_bits
 from skbnn.nn.block import Block, Signal
+from skbnn.nn.levels import LevelBlock
 from skbnn.nn.named import named
 from skbnn.nn.normalizers import BatchNorm
 from skbnn.nn.quantizers import make_quantizer, straight_through
-from skbnn.nn.stream import fold_channels
 from skbnn.packed import attention as packed
 from skbnn.packed.checks import narrowest
-from skbnn.packed.values import BitCode, IntStream, Reals
+from skbnn.packed.levels import AttentionLevels
+from skbnn.packed.values import Reals
 
 __all__ = [
     "CodedAttention",
@@ -216,10 +217,10 @@ def _heads(x, n_heads):
     return parts.permute(2, 0, 3, 1, 4)
 
 
-class CodedAttention(Block):
-    """Attention of bits: scores, rule, sums of values, batch norm, sign.
+class CodedAttention(LevelBlock):
+    """Attention of bits: scores, rule, sums of values, batch norm, quantizer.
 
-    Queries, keys and values come as 3 * n_units bits of each token, head after head.
+    Queries, keys and values come as 3 * n_units signs of each token, head after head.
 
     Parameters
     ----------
@@ -238,16 +239,11 @@ class CodedAttention(Block):
     def __init__(self, places, n_units, n_heads, technique, rule, generator):
         super().__init__()
         self.places, self.n_units, self.n_heads = tuple(places), n_units, n_heads
-        self.n_tokens = math.prod(places)
+        self.largest = self.n_tokens = math.prod(places)
         size = n_units // n_heads
         self.rule = make_rule(rule, n_heads, size, self.n_tokens, technique, generator)
         self.normalizer = BatchNorm(n_units)
-        self.activation_quantizer = make_quantizer(
-            "activations",
-            technique.activations,
-            surrogate=technique.surrogate,
-            generator=generator,
-        )
+        self.make_levels(technique, generator)
 
     def forward(self, x, sample_weight=None):  # noqa: D102
         queries, keys, values = _heads(x, self.n_heads)
@@ -255,18 +251,22 @@ class CodedAttention(Block):
         sums = (attention @ values).transpose(1, 2).reshape(-1, self.n_units)
         if sample_weight is not None:
             sample_weight = sample_weight.repeat_interleave(self.n_tokens)
-        bits = self.activation_quantizer(self.normalizer(sums, sample_weight))
-        return bits.view(len(x), *self.places, self.n_units)
+        codes = self.activation_quantizer(self.normalizer(sums, sample_weight))
+        return codes.view(len(x), *self.places, self.n_units)
 
     def freeze(self, signal):  # noqa: D102
-        self.activation_quantizer.freeze()
         self.rule.freeze()
-        return Signal(BitCode(self.n_units).at_places(self.places))
+        given = self.code_signal()
+        return given._replace(value=given.value.at_places(self.places))
+
+    def activation_of(self, sums):  # noqa: D102
+        return self.normalizer(sums)
 
     def pack(self):  # noqa: D102
-        sums = IntStream((*self.places, self.n_units), self.n_tokens)
-        thresholds, flips = fold_channels(self.normalizer, self.activation_quantizer, sums)
-        return packed.Attention(self.places, self.rule.packed, thresholds, pack_bits(flips))
+        if not self.gives_signs:
+            return AttentionLevels(self.places, self.rule.packed, self.level_codes())
+        (thresholds,), falls = self.fold_levels()
+        return packed.Attention(self.places, self.rule.packed, thresholds, pack_bits(falls))
 
 
 class RealAttention(Block):

@@ -17,7 +17,7 @@ from skbnn.bits import interleave, lanes_for, n_words, unpack_bits
 from skbnn.packed.checks import require, require_array
 from skbnn.packed.linear import BinaryProduct
 from skbnn.packed.operation import Operation, register
-from skbnn.packed.outputs import SignThreshold, Sums
+from skbnn.packed.outputs import LevelCodes, SignThreshold, Sums
 from skbnn.packed.values import BitImage, BitMatrix, Reals
 from skbnn.packed.windows import CHUNK_WORDS, Window, layout_of, pool
 
@@ -35,7 +35,7 @@ class BinaryConv(BinaryProduct):
         One row of bits for each unit and plane: line by line, pixel by pixel, channel by channel.
     takes : BitImage
         Meaning of the images it reads.
-    output : SignThreshold or Sums
+    output : SignThreshold, LevelCodes or Sums
         What becomes of the pooled sums.
     window : Window
         Size and step.
@@ -48,7 +48,7 @@ class BinaryConv(BinaryProduct):
 
     weights: BitMatrix
     takes: BitImage
-    output: SignThreshold | Sums
+    output: SignThreshold | LevelCodes | Sums
     window: Window
     padding_value: int
     minima: np.ndarray | None

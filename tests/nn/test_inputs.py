@@ -29,7 +29,8 @@ def fitted(technique, X, weight=None, n_thresholds=3):
 
 @pytest.mark.parametrize("technique", list_techniques())
 def test_kind_follows_the_activations(technique):
-    kind = ThermometerInput if technique == "bnn" else StandardizeInput
+    is_real = get_technique(technique).activations == "real"
+    kind = StandardizeInput if is_real else ThermometerInput
     inputs = fitted(technique, table())
     assert type(inputs) is kind
     assert type(make_input(inputs.operation)) is kind
