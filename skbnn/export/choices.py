@@ -6,8 +6,16 @@ from functools import singledispatch
 import numpy as np
 
 from skbnn.export.emit import emit, indent
+from skbnn.export.products import emit_output
 from skbnn.export.program import Memory, n_words32, words32
-from skbnn.packed import Attention, NearestCodeword, RowMaximum, ScoreThreshold, SoftmaxShare
+from skbnn.packed import (
+    Attention,
+    AttentionLevels,
+    NearestCodeword,
+    RowMaximum,
+    ScoreThreshold,
+    SoftmaxShare,
+)
 
 __all__ = ["emit_rule"]
 
@@ -67,14 +75,27 @@ limit = limit < 0 ? -1 : (int32_t)least + limit;"""
 @emit.register
 def _(operation: Attention, program, store=None):
     label, n_units = program.label(), len(operation.thresholds)
-    n_tokens, n_heads = math.prod(operation.places), operation.rule.n_heads
-    size = n_units // n_heads
-    program.need("differ", "take", "writer", "flag")
+    program.need("writer", "flag")
     thresholds = program.table(f"{label}_thresholds", operation.thresholds)
-    bit = f"2 * (int32_t)plus[i] - n_chosen >= {thresholds.read('unit')}"
+    bit = f"sum >= {thresholds.read('unit')}"
     if operation.flips.any():
         flips = program.table(f"{label}_flips", words32(operation.flips, n_units))
         bit = f"(uint32_t)({bit}) ^ @flag({flips.name}, unit)"
+    return _emit_attention(operation, program, label, n_units, f"@push(out, {bit}, 1u);")
+
+
+@emit.register
+def _(operation: AttentionLevels, program, store=None):
+    label = program.label()
+    output = emit_output(operation.output, program, label, store)
+    return _emit_attention(operation, program, label, operation.output.n_units, output)
+
+
+def _emit_attention(operation, program, label, n_units, output):
+    """Write the function of an attention; ``output`` stores the ``sum`` of a ``unit``'s values."""
+    n_tokens, n_heads = math.prod(operation.places), operation.rule.n_heads
+    size = n_units // n_heads
+    program.need("differ", "take")
     rule = emit_rule(operation.rule, program, label, n_tokens)
     body = f"""\
     @index token, head, other, i;
@@ -105,7 +126,8 @@ def _(operation: Attention, program, store=None):
             }}
             for (i = 0; i < {size}u; ++i) {{
                 const @index unit = head * {size}u + i;
-                @push(out, {bit}, 1u);
+                const int32_t sum = 2 * (int32_t)plus[i] - n_chosen;
+{indent(output, 4)}
             }}
         }}
     }}"""

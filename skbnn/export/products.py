@@ -6,12 +6,21 @@ serves both, and the output transform, which is a few statements about ``sum`` a
 """
 
 from functools import singledispatch
+from itertools import pairwise
 
 import numpy as np
 
 from skbnn.export.emit import emit, indent
 from skbnn.export.program import C_TYPES, Memory, memory_of, n_words32, words32
-from skbnn.packed import BinaryConv, BinaryLinear, ClassScores, SignThreshold, Sums
+from skbnn.packed import (
+    BinaryConv,
+    BinaryLinear,
+    ClassScores,
+    LevelCodes,
+    ShiftedScores,
+    SignThreshold,
+    Sums,
+)
 
 __all__ = ["emit_output"]
 
@@ -24,7 +33,7 @@ def emit_output(output, program, label, store):
 
     Parameters
     ----------
-    output : SignThreshold, ClassScores or Sums
+    output : SignThreshold, LevelCodes, ClassScores, ShiftedScores or Sums
         The transform.
     program : Program
         Where its tables go.
@@ -51,11 +60,50 @@ def _(output: SignThreshold, program, label, store):
 
 
 @emit_output.register
+def _(output: LevelCodes, program, label, store):
+    program.need("writer")
+    n_steps, n_units = output.thresholds.shape
+    thresholds = program.table(f"{label}_thresholds", output.thresholds)
+    changes = program.table(f"{label}_changes", [a ^ b for a, b in pairwise(output.codes)])
+    met = f"sum >= {thresholds.read(f'(step * {n_units}u + unit)')}"
+    if output.flips.any():
+        program.need("flag")
+        flips = program.table(f"{label}_flips", words32(output.flips, n_units))
+        met = f"((uint32_t)({met}) ^ @flag({flips.name}, unit)) != 0u"
+    return f"""\
+{{
+    uint32_t code = {output.codes[0]}u;
+    @index step, plane;
+    for (step = 0; step < {n_steps}u; ++step) {{
+        if ({met}) {{
+            code ^= {changes.read("step")};
+        }}
+    }}
+    for (plane = 0; plane < {len(output.scales)}u; ++plane) {{
+        @push(out + plane, (code >> plane) & 1u, 1u);
+    }}
+}}"""
+
+
+@emit_output.register
 def _(output: ClassScores, program, label, store):
     multipliers = program.table(f"{label}_multipliers", output.multipliers)
     offsets = program.table(f"{label}_offsets", output.offsets)
     score = f"sum * {multipliers.read('unit')} + {offsets.read('unit')}"
     return f"out[unit] = (int32_t)({score});"
+
+
+@emit_output.register
+def _(output: ShiftedScores, program, label, store):
+    multipliers = program.table(f"{label}_multipliers", output.multipliers)
+    offsets = program.table(f"{label}_offsets", output.offsets)
+    product = f"(int64_t)sum * {multipliers.read('unit')} + {offsets.read('unit')}"
+    # C does not say what becomes of negative numbers that are shifted.
+    return f"""\
+{{
+    const int64_t score = {product};
+    out[unit] = (int32_t)(score < 0 ? ~(~score >> {output.shift}) : score >> {output.shift});
+}}"""
 
 
 @emit_output.register

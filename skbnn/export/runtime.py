@@ -25,6 +25,8 @@ PIECES = {
 #define @@READ8(p) pgm_read_byte(p)
 #define @@READ16(p) pgm_read_word(p)
 #define @@READ32(p) pgm_read_dword(p)
+#define @@READ64(p) \\
+    (((uint64_t)pgm_read_dword((const uint8_t *)(p) + 4) << 32) | pgm_read_dword(p))
 #define @@READF(p) pgm_read_float(p)
 typedef uint16_t @index;
 #else

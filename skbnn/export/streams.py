@@ -2,7 +2,8 @@
 
 from functools import singledispatch
 
-from skbnn.export.emit import Store, accumulate, emit, lower
+from skbnn.export.emit import Store, accumulate, emit, indent, lower
+from skbnn.export.products import emit_output
 from skbnn.export.program import Memory, memory_of, n_words32, words32
 from skbnn.packed import (
     BitCode,
@@ -11,6 +12,7 @@ from skbnn.packed import (
     Positions,
     Residual,
     Shortcut,
+    StreamLevels,
     StreamSign,
 )
 
@@ -99,6 +101,22 @@ def _(operation: StreamSign, program, store=None):
     for (place = 0; place < {operation.takes.width // channels}u; ++place) {{
         for (unit = 0; unit < {channels}u; ++unit) {{
             @push(out, {bit}, 1u);
+        }}
+        in += {channels}u;
+    }}"""
+    return program.function(label, operation.takes, operation.gives, body)
+
+
+@emit.register
+def _(operation: StreamLevels, program, store=None):
+    label, channels = program.label(), operation.takes.shape[-1]
+    output = emit_output(operation.output, program, label, store)
+    body = f"""\
+    @index place, unit;
+    for (place = 0; place < {operation.takes.width // channels}u; ++place) {{
+        for (unit = 0; unit < {channels}u; ++unit) {{
+            const int32_t sum = in[unit];
+{indent(output, 3)}
         }}
         in += {channels}u;
     }}"""
