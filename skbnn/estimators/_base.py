@@ -237,8 +237,10 @@ class NetworkClassifier(
             fitted["_optimizer_state"] = run.optimizer_arrays()
             fitted["n_iter_"] = getattr(self, "n_iter_", 0) + 1
             fitted["loss_curve_"] = [*getattr(self, "loss_curve_", []), *losses]
+            fitted["flip_ratios_"] = [*getattr(self, "flip_ratios_", []), *run.flip_ratios]
         else:
             fitted["n_iter_"], fitted["loss_curve_"] = len(losses), losses
+            fitted["flip_ratios_"] = run.flip_ratios
         if watch:
             fitted["validation_scores_"] = watch.scores
             fitted["best_validation_score_"] = watch.best_score

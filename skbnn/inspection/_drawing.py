@@ -2,7 +2,9 @@
 
 import numpy as np
 
-__all__ = ["axes_of", "grid_of", "percent_axis", "show_image", "write_names"]
+from skbnn.estimators._base import image_shape_of
+
+__all__ = ["axes_of", "grid_of", "percent_axis", "picture_shape", "show_image", "write_names"]
 
 _PLACES = [(6, 5), (6, -13), (-6, 5), (-6, -13), (0, 11), (0, -19), (6, 18), (-6, 18), (6, -26)]
 _ALIGNED = {-1: "right", 0: "center", 1: "left"}
@@ -68,6 +70,24 @@ def percent_axis(axis):
     axis.set_minor_formatter(
         lambda share, _: f"{100 * share:.3g}" if f"{share:e}"[0] in "25" else ""
     )
+
+
+def picture_shape(image_shape, n_features):
+    """Return height and width of rows, and three colours where they have them.
+
+    Parameters
+    ----------
+    image_shape : tuple of int or None
+        As estimators take it; None is a square, or else a line.
+    n_features : int
+        Features of a row.
+
+    Returns
+    -------
+    shape : tuple of int
+    """
+    height, width, channels = image_shape_of(image_shape, n_features) or (1, n_features, 1)
+    return (height, width) if channels == 1 else (height, width, channels)
 
 
 def show_image(ax, image, title=None, **style):
