@@ -4,7 +4,7 @@ import numpy as np
 
 from skbnn.estimators._base import image_shape_of
 
-__all__ = ["axes_of", "grid_of", "percent_axis", "picture_shape", "show_image", "write_names"]
+__all__ = ["axes_of", "grid_of", "picture_shape", "plain_numbers", "show_image", "write_names"]
 
 _PLACES = [(6, 5), (6, -13), (-6, 5), (-6, -13), (0, 11), (0, -19), (6, 18), (-6, 18), (6, -26)]
 _ALIGNED = {-1: "right", 0: "center", 1: "left"}
@@ -58,17 +58,21 @@ def grid_of(figure, n_lines, n_columns, cell=1.1):
     return figure, axes
 
 
-def percent_axis(axis):
-    """Label a logarithmic axis of shares in per cent, at 1, 2 and 5 of each power of ten.
+def plain_numbers(axis, scale=1):
+    """Label a logarithmic axis with plain numbers, and a short one at 2 and 5 too.
 
     Parameters
     ----------
     axis : matplotlib Axis
-        Axis of x or y.
+        Axis of x or y, its limits set.
+    scale : float, default=1
+        What numbers are multiplied with: 100 for shares in per cent.
     """
-    axis.set_major_formatter(lambda share, _: f"{100 * share:g}")
+    low, high = axis.get_view_interval()
+    marks = "25" if high < 40 * low else ""
+    axis.set_major_formatter(lambda value, _: f"{scale * value:,.10g}")
     axis.set_minor_formatter(
-        lambda share, _: f"{100 * share:.3g}" if f"{share:e}"[0] in "25" else ""
+        lambda value, _: f"{scale * value:,.10g}" if f"{value:e}"[0] in marks else ""
     )
 
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from skbnn.inspection._drawing import axes_of, percent_axis, write_names
+from skbnn.inspection._drawing import axes_of, plain_numbers, write_names
 from skbnn.inspection.measure import saved_size
 
 __all__ = ["ComparisonDisplay"]
@@ -161,8 +161,9 @@ class ComparisonDisplay:
             bars = [[max(below[i], 0.0)], [max(above[i], 0.0)]]
             self.ax_.errorbar(cost, errors[i], yerr=bars, fmt="o", capsize=3)
         self.ax_.set(xscale="log", yscale="log", xlabel=_COSTS[x], ylabel="test error, %")
-        percent_axis(self.ax_.yaxis)
         self.ax_.margins(x=0.2, y=0.15)
+        plain_numbers(self.ax_.xaxis)
+        plain_numbers(self.ax_.yaxis, 100)
         write_names(self.ax_, [r.model for r in shown], costs, errors)
         return self
 

@@ -25,6 +25,7 @@ from skbnn.packed.format import to_bytes
 __all__ = ["Job", "packed_of", "run", "saved_size"]
 
 _WARM_UP_ROWS = 8
+_SECONDS = 0.05, 0.2
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,8 @@ def _measure(job, split, labels):
         "fit_seconds": seconds[0],
         "fit_cpu_seconds": seconds[1],
         "fit_peak_nbytes": fit_peak,
-        "one_us": _microseconds(lambda: estimator.predict(one), 0.1),
-        "batch_us": _microseconds(lambda: estimator.predict(X_test), 0.5, n_test),
+        "one_us": _microseconds(lambda: estimator.predict(one), _SECONDS[0]),
+        "batch_us": _microseconds(lambda: estimator.predict(X_test), _SECONDS[1], n_test),
         "float32_us": None,
         "predict_peak_nbytes": traced_peak(lambda: estimator.predict(X_test)),
         "binary_ops": None if cost is None else cost.binary_ops,
@@ -156,7 +157,7 @@ def _measure(job, split, labels):
     if packed is getattr(estimator, "packed_", None) and _is_real(packed):
         fast = copy(estimator)
         fast.packed_ = replace(packed, precision="float32")
-        record["float32_us"] = _microseconds(lambda: fast.predict(X_test), 0.5, n_test)
+        record["float32_us"] = _microseconds(lambda: fast.predict(X_test), _SECONDS[1], n_test)
     return record, estimator
 
 

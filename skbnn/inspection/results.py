@@ -173,11 +173,8 @@ def confidence(accuracies, n_tested):
     p, n_runs = float(accuracies.mean()), len(accuracies)
     binomial = np.sqrt(max(p * (1 - p), 0.0) / n_tested)
     spread = accuracies.std(ddof=1) / np.sqrt(n_runs) if n_runs > 1 else 0.0
-    quantile, n = stats.norm.ppf(0.5 + _CONFIDENCE / 2), n_tested
-    if spread > binomial:
-        # Few runs tell their own spread badly.
-        quantile = stats.t.ppf(0.5 + _CONFIDENCE / 2, n_runs - 1)
-        n = p * (1 - p) / spread**2
+    quantile = stats.norm.ppf(0.5 + _CONFIDENCE / 2)
+    n = p * (1 - p) / spread**2 if spread > binomial else n_tested
     share = quantile**2 / n
     centre = (p + share / 2) / (1 + share)
     half = quantile / (1 + share) * np.sqrt(max(p * (1 - p), 0.0) / n + share / (4 * n))

@@ -11,6 +11,8 @@ from skbnn.packed import ImageThermometer, Thermometer
 
 __all__ = ["ThermometerDisplay", "thresholds_by_feature"]
 
+_MISSING = 0.15
+
 
 @singledispatch
 def thresholds_by_feature(encoding):
@@ -121,6 +123,8 @@ class ThermometerDisplay:
     def plot(self, figure=None):
         """Draw a line for each row: as it is, then its bits from the lowest threshold on.
 
+        A feature without a threshold of that rank is grey.
+
         Parameters
         ----------
         figure : matplotlib Figure, SubFigure or None, default=None
@@ -135,8 +139,8 @@ class ThermometerDisplay:
         for image, planes, axes in zip(self.images, self.bits, self.axes_, strict=True):
             show_image(axes[0], image)
             for plane, ax in zip(planes, axes[1:], strict=True):
-                show_image(ax, plane, vmin=0, vmax=1)
-                ax.set_facecolor("0.85")
+                shade = np.where(np.isnan(plane), _MISSING, plane)
+                show_image(ax, shade, vmin=0, vmax=1)
         for rank, ax in enumerate(self.axes_[0]):
             ax.set_title(f"≥ threshold {rank}" if rank else "as it is", fontsize="small")
         return self

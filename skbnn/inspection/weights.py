@@ -164,7 +164,7 @@ class WeightsDisplay:
         self.names = names
 
     @classmethod
-    def from_estimator(cls, estimator, *, n_units=32, image_shape=None, figure=None):
+    def from_estimator(cls, estimator, *, n_units=32, n_columns=10, image_shape=None, figure=None):
         """Show the first layer of a fitted estimator.
 
         Parameters
@@ -174,6 +174,8 @@ class WeightsDisplay:
             without hidden layers are named after the classes, clusters after theirs.
         n_units : int, default=32
             Units to show, from the first on.
+        n_columns : int, default=10
+            Images side by side.
         image_shape : tuple of int or None, default=None
             Height and width of dense layers' rows; None is a square, or else a line.
         figure : matplotlib Figure, SubFigure or None, default=None
@@ -205,21 +207,23 @@ class WeightsDisplay:
             images = _dense_images(weights, features, packed.n_features, image_shape)
         else:
             images = _window_images(weights, window, features, first.layout.block)
-        return cls(images, names=names or None).plot(figure)
+        return cls(images, names=names or None).plot(figure, n_columns=n_columns)
 
-    def plot(self, figure=None):
+    def plot(self, figure=None, *, n_columns=10):
         """Draw the images: red for negative weights, blue for positive ones.
 
         Parameters
         ----------
         figure : matplotlib Figure, SubFigure or None, default=None
             Where to draw; None makes a new figure.
+        n_columns : int, default=10
+            Images side by side.
 
         Returns
         -------
         self : WeightsDisplay
         """
-        n_columns = min(10, len(self.images))
+        n_columns = min(n_columns, len(self.images))
         n_lines = -(-len(self.images) // n_columns)
         self.figure_, self.axes_ = grid_of(figure, n_lines, n_columns, cell=0.9)
         most = np.abs(self.images).max() or 1.0
