@@ -1,8 +1,13 @@
 """Build the documentation: ``python -m sphinx -W --keep-going docs docs/_build``."""
 
+import sys
 import warnings
+from pathlib import Path
 
 import skbnn
+
+sys.path.insert(0, str(Path(__file__).parent))
+import figures
 
 project = "skbnn"
 author = "the skbnn developers"
@@ -57,8 +62,9 @@ def skip_scikit_learn(app, what, name, obj, skip, options):
 
 
 def setup(app):
-    """Register the function above."""
+    """Register the function above, and make the figures that come from the code and results."""
     app.connect("autodoc-skip-member", skip_scikit_learn)
+    app.connect("builder-inited", figures.make_all, priority=100)
 
 
 # A figure that is drawn on a machine without a screen.

@@ -4,7 +4,9 @@ Exploring digits: clusters, and where they fail
 =================================================
 
 Before a network is trained, the data has things to say: what the classes look like, which of them
-touch, and which examples a simple model takes for something else.
+touch, and which examples a simple model takes for something else. The digits here are the small
+ones that come with scikit-learn; :func:`~skbnn.datasets.fetch_mnist` and
+:func:`~skbnn.datasets.fetch_fashion_mnist` fetch larger images, for which the rest stays as it is.
 """
 
 # %%

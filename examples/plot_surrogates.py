@@ -40,7 +40,7 @@ plt.show()
 #
 # A surrogate is one field of a :class:`~skbnn.Technique`. A technique is frozen data: a changed
 # copy of a known one is another one. :func:`~skbnn.techniques.list_techniques` names those that are
-# known.
+# known. The learning rate stays that of the family's :class:`~skbnn.techniques.Recipe`.
 
 from dataclasses import replace
 

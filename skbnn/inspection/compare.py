@@ -1,5 +1,6 @@
 """One honest table for several models on the same data."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from warnings import warn
@@ -76,16 +77,16 @@ def compare_models(
         ``print`` shows a table; ``to_frame()``, ``to_dict()`` and ``plot()`` give it in other
         forms.
 
-    Warns
-    -----
-    FitFailedWarning
-        If a fit raised. The others count, and ``comparison.failures`` says what happened.
-
     Raises
     ------
     ValueError
         If there is no model or no repeat, a reference is none of the models, one of X_test
         and y_test is missing, there is both a test set and ``cv``, or every fit failed.
+
+    Warns
+    -----
+    FitFailedWarning
+        If a fit raised. The others count, and ``comparison.failures`` says what happened.
 
     See Also
     --------
@@ -193,7 +194,15 @@ def _with_paths(jobs, folder, data):
     folder.mkdir(parents=True, exist_ok=True)
     data_key = joblib.hash(data)
     keys = [key_of(job, data_key, __version__) for job in jobs]
-    return [replace(job, path=folder / f"{key}.json") for job, key in zip(jobs, keys, strict=True)]
+    return [
+        replace(job, path=folder / f"{_file_name(job.name)}-{job.repeat}-{key[:12]}.json")
+        for job, key in zip(jobs, keys, strict=True)
+    ]
+
+
+def _file_name(name):
+    """Return a model's name as a file can have it."""
+    return re.sub(r"[^\w.]+", "-", name)
 
 
 def _report_failures(records):

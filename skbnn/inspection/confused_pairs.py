@@ -16,7 +16,7 @@ __all__ = ["ConfusedPair", "ConfusedPairsDisplay"]
 class ConfusedPair:
     """A misclassified example beside the nearest one of the class that it was taken for.
 
-    Attributes
+    Parameters
     ----------
     true, predicted : object
         Class labels.

@@ -51,7 +51,7 @@ def class_scores(estimator, X):
 class HardExamples:
     """Examples from the hardest to the easiest: the result of :func:`hard_examples`.
 
-    Attributes
+    Parameters
     ----------
     index : int64 ndarray of shape (n_examples,)
         Rows of X.

@@ -14,7 +14,7 @@ _CONFIDENCE = 0.95
 class ModelResult:
     """What was measured of one model, over all its fits.
 
-    Attributes
+    Parameters
     ----------
     model : str
         Its name.
