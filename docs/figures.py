@@ -343,10 +343,12 @@ def study_page(data):
     folder = GENERATED / "study"
     folder.mkdir(parents=True, exist_ok=True)
     if not rows:
-        (folder / f"{data}.rst").write_text("Nothing is stored of this data set yet.\n")
+        (folder / f"{data}.rst").write_text("")
         return
     in_both_themes(f"answer-{data}", draw_answer(rows), (6.6, 4))
+    title = "-".join(word.upper() if word == "mnist" else word.title() for word in data.split("-"))
     parts = [
+        f"{title}\n{'-' * len(title)}\n",
         f".. figure:: /generated/answer-{data}-light.svg\n   :class: only-light\n",
         f".. figure:: /generated/answer-{data}-dark.svg\n   :class: only-dark\n",
         table(rows),
