@@ -22,7 +22,7 @@ THEMES = {
     "light": {"ink": "#222832", "faint": "#c9cdd3", "box": "#eef3f8"},
     "dark": {"ink": "#ced6dd", "faint": "#48566b", "box": "#1f2a37"},
 }
-BLUE, ORANGE = "#3b82c4", "#e0832f"
+BLUE, GREEN, ORANGE = "#3b82c4", "#5a9e6f", "#e0832f"
 
 
 def in_both_themes(name, draw, size):
@@ -251,6 +251,14 @@ def stored_results(data):
     return rows, {"machine": json.loads(path.read_text())[0]["machine"]}
 
 
+LABELS = {"float": "float", "binaryconnect": "weights in bits", "bnn": "all in bits"}
+
+
+def _colour(kind):
+    """Return the colour of a kind of model: float, one-bit weights alone, or bits throughout."""
+    return {"float": BLUE, "binaryconnect": GREEN}.get(kind, ORANGE)
+
+
 def draw_answer(rows):
     """Return the function that draws error against bytes, float and bits of each family joined."""
 
@@ -260,15 +268,16 @@ def draw_answer(rows):
             points = {row["kind"]: (row["nbytes"], _mean(row["errors"])) for row in mine}
             start = points.get("float")
             for kind, (x, y) in points.items():
-                colour = BLUE if kind == "float" else ORANGE
+                colour = _colour(kind)
                 if start and kind != "float":
                     style = {"arrowstyle": "->", "color": colours["faint"], "lw": 1.5}
                     ax.annotate("", (x, y), start, arrowprops=style | {"shrinkA": 5, "shrinkB": 5})
                 ax.plot(x, y, "o", color=colour, ms=8)
             x, y = start or next(iter(points.values()))
             ax.annotate(family, (x, y), (0, 9), textcoords="offset points", ha="center")
-        ax.plot([], [], "o", color=BLUE, label="float")
-        ax.plot([], [], "o", color=ORANGE, label="bits")
+        for kind, label in LABELS.items():
+            if _colour(kind) in {_colour(row["kind"]) for row in rows}:
+                ax.plot([], [], "o", color=_colour(kind), label=label)
         ax.legend(frameon=False, labelcolor=colours["ink"])
         ax.set(xscale="log", yscale="log", xlabel="bytes of the file", ylabel="test error, %")
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
