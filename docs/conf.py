@@ -1,8 +1,16 @@
 """Build the documentation: ``python -m sphinx -W --keep-going docs docs/_build``."""
 
+import sys
 import warnings
+from pathlib import Path
+
+from docutils.nodes import SkipNode
+from docutils.utils.math.latex2mathml import tex2mathml
 
 import skbnn
+
+sys.path.insert(0, str(Path(__file__).parent))
+import figures
 
 project = "skbnn"
 author = "the skbnn developers"
@@ -26,9 +34,16 @@ autodoc_typehints = "none"
 numpydoc_show_class_members = False
 numpydoc_validation_checks = {"GL06", "GL07", "GL08", "PR01", "PR02", "PR03", "RT01", "SS03"}
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "skbnn"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+# A page without pages below it has nothing to show at the left.
+html_sidebars = {
+    page.stem: [] for page in Path(__file__).parent.iterdir() if page.suffix in (".rst", ".md")
+}
 html_theme_options = {
     "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
@@ -56,9 +71,23 @@ def skip_scikit_learn(app, what, name, obj, skip, options):
     return True if module.startswith("sklearn.") else None
 
 
+def write_inline(self, node):
+    """Write a formula as MathML, which browsers draw by themselves, without a network."""
+    self.body.append(tex2mathml(node.astext()))
+    raise SkipNode
+
+
+def write_displayed(self, node):
+    """Write a displayed formula as MathML."""
+    self.body.append(f'<div class="math">{tex2mathml(node.astext().strip(), as_block=True)}</div>')
+    raise SkipNode
+
+
 def setup(app):
-    """Register the function above."""
+    """Register the functions above, and make the figures that come from the code and results."""
     app.connect("autodoc-skip-member", skip_scikit_learn)
+    app.add_html_math_renderer("mathml", (write_inline, None), (write_displayed, None))
+    app.connect("builder-inited", figures.make_all, priority=100)
 
 
 # A figure that is drawn on a machine without a screen.

@@ -27,9 +27,12 @@ print(f"accuracy on {len(X_test)} test images: {net.score(X_test, y_test):.3f}")
 print(net.packed_.summary())
 
 # %%
-# How training went, and what the network still gets wrong:
+# How training went, and what the network still gets wrong. The flip ratio is the share of weights
+# that changed their sign in an epoch; it falls as they settle.
 
 import matplotlib.pyplot as plt
+
+from skbnn.inspection import TrainingCurveDisplay
 
 predicted = net.predict(X_test)
 wrong = (predicted != y_test).nonzero()[0]
@@ -37,9 +40,7 @@ wrong = (predicted != y_test).nonzero()[0]
 figure = plt.figure(figsize=(9, 4.2), layout="constrained")
 left, right = figure.subfigures(1, 2, width_ratios=[1.1, 1])
 
-ax = left.subplots()
-ax.plot(net.loss_curve_)
-ax.set(xlabel="epoch", ylabel="training loss", title="Training", yscale="log")
+TrainingCurveDisplay.from_estimator(net, name="Training", ax=left.subplots())
 
 n_shown = min(len(wrong), 20)
 right.suptitle(f"{n_shown} of {len(wrong)} mistakes: truth → prediction")

@@ -118,9 +118,6 @@ def main(argv=None):
         f"{X.shape[1]} features",
         flush=True,
     )
-    # Libraries load and kernels compile at the first fit; that time is no model's.
-    for warm_up in (BinaryLogisticRegression(max_iter=1), KMeansClassifier()):
-        warm_up.fit(X[:200], y[:200]).predict(X[:200])
     # With one seed for all, repeats would be the same fit again.
     seed = None if arguments.repeats > 1 else arguments.seed
     models, twins = _models(tuple(sizes), arguments.max_iter, seed)

@@ -41,6 +41,23 @@ def test_fits_are_stored_and_not_repeated(script, tmp_path, mnist):
 
 
 @pytest.mark.slow
+def test_study_runs_and_goes_on(tmp_path, mnist):
+    trial = ["--rows", "300", "--epochs", "1", "--seeds", "1", "--results", str(tmp_path)]
+    command = [sys.executable, str(FOLDER / "mnist_study.py"), *trial]
+    families = ["--families", "k-means 10", "logistic"]
+    for _ in range(2):
+        result = subprocess.run([*command, *families], capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+    assert result.stdout.count("measured before") == 5
+    assert len(list((tmp_path / "mnist").iterdir())) == 5
+    stored = json.loads((tmp_path / "mnist.json").read_text())
+    assert list(stored["comparisons"]) == ["k-means 10", "logistic"]
+    (run,) = (r for r in stored["comparisons"]["logistic"]["runs"] if r["model"].endswith("bnn"))
+    assert run["n_train"] == run["n_test"] == 300
+    assert stored["pair"]["bnn"]["bits"] == stored["pair"]["bnn"]["weights"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("script", QUICK)
 def test_benchmark_runs(script, tmp_path):
     path = tmp_path / "figures.json"

@@ -76,6 +76,8 @@ class BinaryLogisticRegression(NetworkClassifier):
         Epochs run.
     loss_curve_ : list of float
         Training loss of each epoch.
+    flip_ratios_ : list of float
+        Share of the latent weights that changed their sign in each epoch.
     validation_scores_, best_validation_score_ : list of float, float
         Accuracies on the validation part, with ``early_stopping``.
 

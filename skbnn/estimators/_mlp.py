@@ -2,7 +2,8 @@
 
 from numbers import Integral
 
-from skbnn.estimators._base import NetworkClassifier, positive_sizes
+from skbnn.estimators._base import NetworkClassifier
+from skbnn.estimators._shapes import positive_sizes
 
 __all__ = ["BinaryMLPClassifier"]
 
@@ -82,6 +83,8 @@ class BinaryMLPClassifier(NetworkClassifier):
         Epochs run.
     loss_curve_ : list of float
         Training loss of each epoch.
+    flip_ratios_ : list of float
+        Share of the latent weights that changed their sign in each epoch.
     validation_scores_, best_validation_score_ : list of float, float
         Accuracies on the validation part, with ``early_stopping``.
 

@@ -1,190 +1,22 @@
 """One honest table for several models on the same data."""
 
-import csv
-import json
-from dataclasses import asdict, fields
-from html import escape
-from io import StringIO
+import re
+from dataclasses import replace
+from pathlib import Path
+from warnings import warn
 
+import joblib
 import numpy as np
 from joblib import Parallel, delayed
+from sklearn.exceptions import FitFailedWarning
+from sklearn.model_selection import StratifiedKFold, check_cv, train_test_split
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import _num_samples
 
-from skbnn.inspection.measure import ModelResult, measure, split_rows, summarise
+from skbnn.inspection.comparison import Comparison
+from skbnn.inspection.measure import Job, key_of, run
 
-__all__ = ["Comparison", "compare_models"]
-
-_COLUMNS = {
-    "model": "model",
-    "accuracy": "accuracy",
-    "stderr": "+-",
-    "nbytes": "bytes",
-    "size": "stored as",
-    "ratio": "smaller",
-    "fit_seconds": "fit s",
-    "one_us": "one, us",
-    "batch_us": "batch, us/row",
-    "float32_us": "in float32",
-}
-
-
-class Comparison:
-    """Measured side by side: the result of :func:`compare_models`.
-
-    Parameters
-    ----------
-    results : list of ModelResult
-        One for each model.
-    reference : dict of str to str
-        Name of the model that each one's ratio refers to.
-    setting : dict
-        Rows, features, classes, repeats and the source of the split.
-
-    Attributes
-    ----------
-    estimators_ : dict of str to estimator
-        The fitted clones of the last repeat.
-    """
-
-    def __init__(self, results, reference, setting, estimators):
-        self.results = results
-        self.reference = reference
-        self.setting = setting
-        self.estimators_ = estimators
-
-    def to_frame(self):
-        """Return the table as a pandas DataFrame, one row for each model.
-
-        Returns
-        -------
-        frame : DataFrame
-        """
-        import pandas as pd
-
-        names = [field.name for field in fields(ModelResult)]
-        return pd.DataFrame([asdict(r) for r in self.results], columns=names).set_index("model")
-
-    def to_dict(self):
-        """Return everything as plain data, ready for JSON.
-
-        Returns
-        -------
-        comparison : dict
-        """
-        return {
-            "setting": self.setting,
-            "reference": self.reference,
-            "results": [asdict(result) for result in self.results],
-        }
-
-    def to_json(self):
-        """Return :meth:`to_dict` as JSON text."""
-        return json.dumps(self.to_dict(), indent=2)
-
-    def to_csv(self):
-        """Return the table as CSV text, full precision."""
-        text = StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(field.name for field in fields(ModelResult))
-        writer.writerows(asdict(result).values() for result in self.results)
-        return text.getvalue()
-
-    def plot(self, ax=None):
-        """Plot test error against bytes, both on logarithmic axes.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes or None, default=None
-            Where to draw; None makes a new figure.
-
-        Returns
-        -------
-        ax : matplotlib Axes
-        """
-        import matplotlib.pyplot as plt
-
-        if ax is None:
-            _, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
-        # Half an error in the test set keeps a model without errors on a logarithmic axis.
-        least = 0.5 / self.setting["n_test"]
-        # Labels go above and below in turn, so that those of neighbours keep apart.
-        by_size = sorted(self.results, key=lambda result: result.nbytes)
-        for rank, result in enumerate(by_size):
-            error = max(1 - result.accuracy, least)
-            below = min(result.stderr, error - least / 2)
-            ax.errorbar(
-                result.nbytes,
-                error,
-                yerr=[[max(below, 0.0)], [result.stderr]],
-                fmt="o",
-                capsize=3,
-            )
-            ax.annotate(
-                result.model,
-                (result.nbytes, error),
-                xytext=(6, 5 if rank % 2 else -13),
-                textcoords="offset points",
-                fontsize="small",
-            )
-        ax.set(xscale="log", yscale="log", xlabel="bytes of the saved model", ylabel="test error")
-        ax.margins(x=0.2, y=0.2)
-        return ax
-
-    def _cells(self):
-        """Return the table's cells as text, the head first."""
-        rows = [list(_COLUMNS.values())]
-        for r in self.results:
-            rows.append(
-                [
-                    r.model,
-                    f"{r.accuracy:.4f}",
-                    f"{r.stderr:.4f}",
-                    f"{r.nbytes:,}",
-                    r.size,
-                    "-" if r.ratio is None else f"{r.ratio:.1f}x",
-                    f"{r.fit_seconds:.2f}",
-                    f"{r.one_us:.1f}",
-                    f"{r.batch_us:.3f}",
-                    "-" if r.float32_us is None else f"{r.float32_us:.3f}",
-                ]
-            )
-        return rows
-
-    def __str__(self):
-        """Return the table as text."""
-        rows = self._cells()
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = []
-        for row in rows:
-            cells = [
-                cell.ljust(width) if left else cell.rjust(width)
-                for cell, width, left in zip(row, widths, _is_text(), strict=True)
-            ]
-            lines.append("  ".join(cells).rstrip())
-        return "\n".join(lines)
-
-    def __repr__(self):
-        """Return the table, as ``print`` shows it."""
-        return str(self)
-
-    def _repr_html_(self):
-        """Return the table as HTML, for notebooks and the gallery."""
-        head, *rows = self._cells()
-
-        def line(tag, cells):
-            styled = (
-                f'<{tag} style="text-align:{"left" if left else "right"}">{escape(cell)}</{tag}>'
-                for cell, left in zip(cells, _is_text(), strict=True)
-            )
-            return f"<tr>{''.join(styled)}</tr>"
-
-        body = "".join(line("td", row) for row in rows)
-        return f"<table><thead>{line('th', head)}</thead><tbody>{body}</tbody></table>"
-
-
-def _is_text():
-    """Return which columns hold text, and stand to the left."""
-    return [name in ("model", "size") for name in _COLUMNS]
+__all__ = ["compare_models"]
 
 
 def compare_models(
@@ -196,17 +28,20 @@ def compare_models(
     y_test=None,
     test_size=0.25,
     n_repeats=1,
+    cv=None,
     reference=None,
     random_state=None,
     n_jobs=None,
     progress=None,
+    resume_dir=None,
 ):
-    """Fit models on the same rows and compare accuracy, size and speed.
+    """Fit models on the same rows and compare accuracy, size, time and memory.
 
     Parameters
     ----------
     models : dict of str to estimator
-        Classifiers; they are cloned, so that yours stay as they are.
+        Classifiers of any kind, pipelines and searches too; they are cloned, so that yours stay
+        as they are.
     X : array-like of shape (n_samples, n_features)
         Rows.
     y : array-like of shape (n_samples,)
@@ -217,16 +52,24 @@ def compare_models(
         Size of that part.
     n_repeats : int, default=1
         Fits of each model, with different seeds.
+    cv : int, cross-validation splitter, iterable of splits or None, default=None
+        Cross-validate instead of setting one part aside, in each repeat. A number is that of
+        stratified folds, shuffled anew in each repeat.
     reference : str or dict of str to str, default=None
         Name of the model that size ratios refer to, or one for each model, such as its float
         twin; models that the dict leaves out get no ratio. None is the first model.
     random_state : int, RandomState instance or None, default=None
         Source of splits and of the ``random_state`` of models that have one which is None.
     n_jobs : int, default=None
-        Processes that share the fits. Models then compete for the machine, and their times with
-        them: leave it at None where times matter.
+        Fits at a time, in joblib's backend (see `joblib.parallel_config`). Models then compete
+        for the machine, and their times and memory with them: leave it at None where these
+        matter.
     progress : callable, default=None
-        Called with a line of text as each fit ends.
+        Called with a line of text as each fit ends, where it ran.
+    resume_dir : str or path-like, default=None
+        Folder that keeps what was measured of each fit, as JSON, as soon as it ends. What is there
+        is not fitted again, so that a comparison which was cut off goes on where it stopped. It
+        needs a ``random_state`` that is a number.
 
     Returns
     -------
@@ -237,14 +80,24 @@ def compare_models(
     Raises
     ------
     ValueError
-        If there is no model or no repeat, a reference is none of the models, or one of X_test
-        and y_test is missing.
+        If there is no model or no repeat, a reference is none of the models, one of X_test
+        and y_test is missing, there is both a test set and ``cv``, or every fit failed.
+
+    Warns
+    -----
+    FitFailedWarning
+        If a fit raised. The others count, and ``comparison.failures`` says what happened.
+
+    See Also
+    --------
+    skbnn.inspection.ComparisonDisplay : The picture.
 
     Notes
     -----
     Bytes are those of the file that :meth:`PackedModel.save` writes, where the fitted estimator
     has a ``packed_`` model, else of its pickle. Times are medians of several calls of the
-    estimator's own ``predict``, validation included.
+    estimator's own ``predict``, validation included. Every fit follows a short one on a few rows,
+    so that loading libraries counts for no model.
 
     Examples
     --------
@@ -266,32 +119,97 @@ def compare_models(
         raise ValueError(f"reference names {unknown}, which are none of {list(models)}.")
     if (X_test is None) != (y_test is None):
         raise ValueError("Pass both X_test and y_test, or neither.")
+    if X_test is not None and cv is not None:
+        raise ValueError("Pass either a test set or cv, not both.")
     if n_repeats < 1:
         raise ValueError(f"n_repeats must be at least 1, got {n_repeats}.")
+    if resume_dir is not None and not isinstance(random_state, int | np.integer):
+        raise ValueError(
+            f"resume_dir needs a random_state that is a number, got {random_state!r}: other seeds "
+            "are other fits, and none would be found again."
+        )
 
     seeds = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=n_repeats)
-    splits = [split_rows(X, y, X_test, y_test, test_size, int(seed)) for seed in seeds]
     jobs = [
-        (name, estimator, split, int(seed))
-        for seed, split in zip(seeds, splits, strict=True)
+        Job(name, estimator, repeat, int(seed), train, test)
+        for repeat, seed in enumerate(seeds)
+        for train, test in _splits(X, y, X_test, test_size, cv, int(seed))
         for name, estimator in models.items()
     ]
-    measured = Parallel(n_jobs=n_jobs)(delayed(measure)(*job, progress) for job in jobs)
+    if resume_dir is not None:
+        jobs = _with_paths(jobs, Path(resume_dir), (X, y, X_test, y_test))
+    labels = np.unique(y if y_test is None else np.concatenate([y, y_test]))
+    done = Parallel(n_jobs=n_jobs)(
+        delayed(run)(job, X, y, X_test, y_test, labels, progress) for job in jobs
+    )
 
-    by_model = {name: [m for m in measured if m["model"] == name] for name in models}
-    n_test = len(splits[0][3])
-    nbytes = {name: int(np.median([r["nbytes"] for r in runs])) for name, runs in by_model.items()}
-    results = [
-        summarise(name, runs, nbytes.get(reference.get(name)), n_test)
-        for name, runs in by_model.items()
-    ]
+    records = [record for record, _ in done]
+    _report_failures(records)
+    measured = [record for record in records if "error" not in record]
     setting = {
-        "n_train": len(splits[0][1]),
-        "n_test": n_test,
+        "n_train": measured[0]["n_train"],
+        "n_test": measured[0]["n_test"],
+        "n_tested": _independent_rows(jobs, measured[0]["n_test"]),
         "n_features": int(np.shape(X)[1]),
-        "n_classes": len(np.unique(y)),
+        "n_classes": len(labels),
+        "labels": labels.tolist(),
         "n_repeats": n_repeats,
-        "test_set": "given" if X_test is not None else "split off",
+        "test_set": _source_of_test_rows(X_test, cv),
     }
-    fitted = {name: runs[-1]["estimator"] for name, runs in by_model.items()}
-    return Comparison(results, reference, setting, fitted)
+    fitted = {r["model"]: estimator for r, estimator in done if estimator is not None}
+    return Comparison(records, reference, setting, fitted)
+
+
+def _splits(X, y, X_test, test_size, cv, seed):
+    """Return the training and test rows of each fit of a repeat; None for a given test set."""
+    if X_test is not None:
+        return [(None, None)]
+    if cv is None:
+        rows = np.arange(_num_samples(X))
+        return [train_test_split(rows, test_size=test_size, random_state=seed, stratify=y)]
+    if isinstance(cv, int | np.integer):
+        cv = StratifiedKFold(cv, shuffle=True, random_state=seed)
+    return list(check_cv(cv, y, classifier=True).split(X, y))
+
+
+def _source_of_test_rows(X_test, cv):
+    if X_test is not None:
+        return "given"
+    return "split off" if cv is None else "cross-validated"
+
+
+def _independent_rows(jobs, n_test):
+    """Return how many test rows count: all of them where no row is tested twice."""
+    tested = {(job.repeat, id(job.test)): job.test for job in jobs}.values()
+    if any(test is None for test in tested):
+        return n_test
+    rows = np.concatenate(list(tested))
+    return len(rows) if len(np.unique(rows)) == len(rows) else len(jobs[0].test)
+
+
+def _with_paths(jobs, folder, data):
+    """Return the jobs with the files that keep their records."""
+    from skbnn import __version__
+
+    folder.mkdir(parents=True, exist_ok=True)
+    data_key = joblib.hash(data)
+    keys = [key_of(job, data_key, __version__) for job in jobs]
+    return [
+        replace(job, path=folder / f"{_file_name(job.name)}-{job.repeat}-{key[:12]}.json")
+        for job, key in zip(jobs, keys, strict=True)
+    ]
+
+
+def _file_name(name):
+    """Return a model's name as a file can have it."""
+    return re.sub(r"[^\w.]+", "-", name)
+
+
+def _report_failures(records):
+    """Warn of fits that failed; refuse where all did."""
+    failures = [f"{r['model']}: {r['error']}" for r in records if "error" in r]
+    text = "\n".join(dict.fromkeys(failures))
+    if len(failures) == len(records):
+        raise ValueError(f"Every fit failed:\n{text}")
+    if failures:
+        warn(f"{len(failures)} of {len(records)} fits failed:\n{text}", FitFailedWarning, 3)

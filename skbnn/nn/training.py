@@ -209,6 +209,8 @@ def _threads(latent, batch_size):
 class Run:
     """Training of a network; each step of the iteration is one epoch and yields its loss.
 
+    ``flip_ratios`` grows with each epoch by the share of latent weights that changed their sign.
+
     Parameters
     ----------
     network : Network
@@ -234,6 +236,8 @@ class Run:
         latent = list(network.latent().values())
         batches = _Batches(examples, settings.batch_size, generator)
         groups_of = partial(_parameter_groups, network, technique, settings.learning_rate)
+        self.latent = latent
+        self.flip_ratios = []
         self.examples = examples
         self.max_iter = settings.max_iter
         self.threads = _threads(latent, len(examples) / len(batches))
@@ -253,13 +257,20 @@ class Run:
     def __iter__(self):
         """Yield the mean training loss of each epoch as it ends."""
         self.net.notify("on_train_begin", X=self.examples, y=None)
+        signs = self._signs()
         for _ in range(self.max_iter):
             # Not fit or partial_fit: both swallow an interrupt and return a half-trained network.
             with self.threads():
                 self.net.fit_loop(self.examples, epochs=1)
             self._check_finite()
+            before, signs = signs, self._signs()
+            self.flip_ratios.append(_flip_ratio(before, signs))
             yield self.net.history[-1, "train_loss"]
         self.net.notify("on_train_end", X=self.examples, y=None)
+
+    def _signs(self):
+        """Return the signs of all latent weights, tensor by tensor."""
+        return [weight.detach() >= 0 for weight in self.latent]
 
     def _check_finite(self):
         """Refuse a network that has diverged: signs of NaN look like any others."""
@@ -311,6 +322,12 @@ def scores_of(network, examples, batch_size=1024):
             index = np.arange(start, min(start + batch_size, len(examples)))
             parts.append(network(examples.rows.batch(index).to(device)).cpu())
     return torch.cat(parts).numpy()
+
+
+def _flip_ratio(before, after):
+    """Return the share of signs that differ."""
+    flips = sum(int((a ^ b).sum()) for a, b in zip(before, after, strict=True))
+    return flips / max(1, sum(signs.numel() for signs in after))
 
 
 def accuracy(network, examples, batch_size=1024):

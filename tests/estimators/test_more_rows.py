@@ -31,7 +31,7 @@ def test_a_stream_learns_digits(make, technique, digits):
             assert est.partial_fit(X[rows], y[rows], classes=LABELS) is est
             calls += 1
     assert est.score(X_test, y_test) > 0.85
-    assert est.n_iter_ == len(est.loss_curve_) == calls
+    assert est.n_iter_ == len(est.loss_curve_) == len(est.flip_ratios_) == calls
     assert est.loss_curve_[-1] < est.loss_curve_[0]
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import pickle
+import sys
 import time
 from dataclasses import fields
 
@@ -11,14 +12,19 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from joblib import parallel_config
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skbnn import BinaryLogisticRegression, BinaryMLPClassifier, compare_models
 from skbnn.inspection import Comparison, ModelResult
+from skbnn.inspection.measure import packed_of, saved_size
+from skbnn.inspection.results import confidence
 from skbnn.packed.format import to_bytes
 
 matplotlib.use("Agg")
@@ -27,20 +33,23 @@ matplotlib.use("Agg")
 class Planted(ClassifierMixin, BaseEstimator):
     """A classifier of a known size, speed and accuracy."""
 
-    def __init__(self, size=0, wait=0.0, wrong=0.0, random_state=None):
+    def __init__(self, size=0, wait=0.0, wrong=0.0, appetite=0, random_state=None):
         self.size = size
         self.wait = wait
         self.wrong = wrong
+        self.appetite = appetite
         self.random_state = random_state
 
     def fit(self, X, y):
         time.sleep(3 * self.wait)
+        np.ones(self.appetite, np.uint8)
         self.classes_ = np.unique(y)
         self.ballast_ = np.zeros(self.size, np.uint8)
         return self
 
     def predict(self, X):
         time.sleep(self.wait)
+        np.ones(self.appetite, np.uint8)
         right = np.asarray(X)[:, 0].astype(int)
         right[: round(self.wrong * len(right))] += 1
         return right
@@ -63,27 +72,63 @@ def test_planted_differences():
         "large": Planted(size=100_000),
         "slow": Planted(wait=0.02),
         "wrong": Planted(wrong=0.2),
+        "hungry": Planted(appetite=30_000_000),
     }
     comparison = compare_models(models, X, Y, random_state=0)
-    good, large, slow, wrong = comparison.results
+    good, large, slow, wrong, hungry = comparison.results
     assert [r.model for r in comparison.results] == list(models)
     assert 100_000 <= large.nbytes - good.nbytes < 100_100
     assert large.ratio == pytest.approx(good.nbytes / large.nbytes)
     assert slow.one_us > 20_000 > 10 * good.one_us
     assert slow.batch_us > 20_000 / 50 > 10 * good.batch_us
     assert slow.fit_seconds > 0.06 > good.fit_seconds
+    assert slow.fit_seconds > 10 * slow.fit_cpu_seconds
     assert good.accuracy == 1
     assert wrong.accuracy == 0.8
     assert wrong.stderr == pytest.approx((0.8 * 0.2 / 50) ** 0.5)
+    assert hungry.predict_peak_nbytes >= 30_000_000 > 10 * good.predict_peak_nbytes
+    if sys.platform == "linux":
+        assert 29_000_000 < hungry.fit_peak_nbytes < 40_000_000
+        assert good.fit_peak_nbytes < 3_000_000
     assert {r.size for r in comparison.results} == {"pickle"}
     assert comparison.setting == {
         "n_train": 150,
         "n_test": 50,
+        "n_tested": 50,
         "n_features": 1,
         "n_classes": 2,
+        "labels": [0, 1],
         "n_repeats": 1,
         "test_set": "split off",
     }
+
+
+class Sluggish(BinaryLogisticRegression):
+    """One-bit weights that predict late."""
+
+    def predict(self, X):
+        time.sleep(0.01)
+        return super().predict(X)
+
+
+def test_table_tells_of_slow_and_large_bits(digits):
+    rows, _, y, _ = digits
+    models = {
+        "float": BinaryLogisticRegression(technique="float", max_iter=1),
+        "bits": BinaryLogisticRegression(max_iter=1),
+        "late bits": Sluggish(max_iter=1),
+        "large bits": BinaryMLPClassifier((512,), max_iter=1),
+    }
+    comparison = compare_models(models, rows[:400], y[:400], random_state=0)
+    frame = comparison.to_frame()
+    assert frame.one_us["late bits"] > 10_000 > 10 * frame.one_us["bits"]
+    assert frame.batch_us["late bits"] > frame.batch_us["float"]
+    assert frame.ratio["large bits"] < 1 < frame.ratio["bits"]
+    assert frame.binary_ops["large bits"] > 10 * frame.binary_ops["bits"] > 0
+    assert frame.float_ops["float"] > frame.binary_ops["float"] == 0
+    _, _, _, late, large = str(comparison).splitlines()
+    assert f"  {frame.ratio['large bits']:.1f}x  " in large
+    assert f"  {frame.one_us['late bits']:.1f}" in late
 
 
 def test_bytes_are_of_the_file_or_the_pickle(digits, tmp_path):
@@ -172,6 +217,15 @@ class Erratic(Planted):
         return super().predict(X)
 
 
+class Failing(Planted):
+    """Fails where its seed is odd, or always."""
+
+    def fit(self, X, y):
+        if self.wrong or self.random_state % 2:
+            raise RuntimeError("out of luck")
+        return super().fit(X, y)
+
+
 def test_spread_over_repeats_counts():
     comparison = compare_models(
         {"a": Erratic()}, X, Y, X_test=X, y_test=Y, n_repeats=8, random_state=0
@@ -183,6 +237,111 @@ def test_spread_over_repeats_counts():
     binomial = (result.accuracy * (1 - result.accuracy) / 200) ** 0.5
     assert result.stderr == pytest.approx(accuracies.std(ddof=1) / 8**0.5)
     assert result.stderr > 2 * binomial
+
+
+def test_one_failure_does_not_lose_the_rest():
+    models = {"good": Planted(), "odd": Failing(), "bad": Failing(wrong=1)}
+    with pytest.warns(FitFailedWarning, match="RuntimeError: out of luck"):
+        comparison = compare_models(models, X, Y, n_repeats=8, random_state=0, reference="bad")
+    assert [r.model for r in comparison.results] == ["good", "odd"]
+    good, odd = comparison.results
+    assert (good.n_runs, good.ratio) == (8, None)
+    assert 0 < odd.n_runs < 8
+    assert len(comparison.failures) == 16 - odd.n_runs
+    assert "failed: bad, repeat 7: RuntimeError: out of luck" in str(comparison)
+    with pytest.raises(ValueError, match="Every fit failed:\nbad: RuntimeError"):
+        compare_models({"bad": Failing(wrong=1)}, X, Y)
+
+
+def test_cross_validation():
+    comparison = compare_models({"a": Planted(wrong=0.1)}, X, Y, cv=4, random_state=0)
+    (result,) = comparison.results
+    assert result.n_runs == 4
+    # Every row is tested once, so all of them count.
+    assert comparison.setting["n_tested"] == 200
+    assert (comparison.setting["n_test"], comparison.setting["n_train"]) == (50, 150)
+    assert comparison.setting["test_set"] == "cross-validated"
+    assert result.stderr == pytest.approx((0.1 * 0.9 / 200) ** 0.5)
+    assert comparison.confusion("a").trace() == 180
+    again = compare_models({"a": Planted()}, X, Y, cv=KFold(2), n_repeats=2)
+    assert again.results[0].n_runs == 4
+    assert again.setting["n_tested"] == 100
+
+
+class Counted(Planted):
+    """Remembers how often it was fitted on all rows, and is stopped by the user once."""
+
+    n_fits, stops = 0, ()
+
+    def fit(self, X, y):
+        if len(y) > 100:
+            Counted.n_fits += 1
+            if Counted.n_fits in Counted.stops:
+                raise KeyboardInterrupt
+        return super().fit(X, y)
+
+
+def test_resume(tmp_path, monkeypatch):
+    monkeypatch.setattr(Counted, "n_fits", 0)
+    monkeypatch.setattr(Counted, "stops", (3,))
+    models = {"a": Counted(), "b": Counted(size=999)}
+    settings = {"n_repeats": 2, "random_state": 0, "resume_dir": tmp_path / "runs"}
+    with pytest.raises(KeyboardInterrupt):
+        compare_models(models, X, Y, **settings)
+    assert Counted.n_fits == 3
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+    lines = []
+    comparison = compare_models(models, X, Y, **settings, progress=lines.append)
+    assert Counted.n_fits == 5
+    assert ["before" in line for line in lines] == [True, True, False, False]
+    assert [r.n_runs for r in comparison.results] == [2, 2]
+    again = compare_models(models, X, Y, **settings)
+    assert (Counted.n_fits, again.estimators_) == (5, {})
+    assert again.to_dict() == comparison.to_dict()
+    # Other parameters, other seeds and other data are other fits.
+    compare_models({"a": Counted(size=1)}, X, Y, **settings)
+    compare_models({"a": Counted()}, X, Y, **{**settings, "random_state": 1})
+    compare_models({"a": Counted()}, X[:-4], Y[:-4], **settings)
+    assert Counted.n_fits == 11
+
+
+@pytest.mark.parametrize("backend", ["threading", pytest.param("loky", marks=pytest.mark.slow)])
+def test_joblib_backends(backend, digits):
+    rows, _, y, _ = digits
+    models = {**networks(), "bayes": GaussianNB()}
+    alone = compare_models(models, rows[:300], y[:300], n_repeats=2, random_state=0)
+    with parallel_config(backend=backend, n_jobs=2):
+        shared = compare_models(models, rows[:300], y[:300], n_repeats=2, random_state=0)
+    assert [r.accuracy for r in shared.results] == [r.accuracy for r in alone.results]
+    assert shared.estimators_["bnn"].packed_ == alone.estimators_["bnn"].packed_
+
+
+def test_what_is_saved_of_a_pipeline(digits):
+    rows, _, y, _ = digits
+    net = BinaryLogisticRegression(max_iter=1, random_state=0)
+    scaled = make_pipeline(StandardScaler(), net).fit(rows, y)
+    scaler, fitted = scaled[0], scaled[-1]
+    both = len(pickle.dumps(scaler)) + len(to_bytes(fitted.packed_))
+    assert saved_size(scaled) == (both, "pickle + packed")
+    assert saved_size(make_pipeline(net).fit(rows, y))[1] == "packed"
+    search = GridSearchCV(net, {"alpha": [0.0]}, cv=2).fit(rows, y)
+    assert saved_size(search) == (len(to_bytes(search.best_estimator_.packed_)), "packed")
+    assert packed_of(search) == search.best_estimator_.packed_
+    assert packed_of(make_pipeline(StandardScaler(), GaussianNB())) is None
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "n", "expected"),
+    [
+        # Wilson's interval, in closed form for no error and for one half.
+        ([1.0], 50, (0.0, 50 / (50 + 1.96**2), 1.0)),
+        ([0.5], 100, (0.05, 0.4038, 0.5962)),
+        # Two runs that differ tell less than their test rows: as much as 25 rows would.
+        ([0.4, 0.6], 10_000, (0.1, 0.3175, 0.6825)),
+    ],
+)
+def test_confidence(accuracies, n, expected):
+    assert confidence(np.array(accuracies), n) == pytest.approx(expected, abs=2e-4)
 
 
 def test_models_stay_as_they_are():
@@ -201,35 +360,71 @@ def test_data_frames_and_string_labels():
     assert comparison.estimators_["b"].feature_names_in_ == ["x"]
 
 
+def record(model, accuracy, nbytes, size="packed", seconds=0.25, **values):
+    """What was measured of one fit."""
+    return {
+        "model": model,
+        "repeat": 0,
+        "accuracy": accuracy,
+        "confusion": [[20, 5], [0, 25]],
+        "nbytes": nbytes,
+        "size": size,
+        "fit_seconds": seconds,
+        "fit_cpu_seconds": seconds,
+        "fit_peak_nbytes": 2_500_000,
+        "one_us": [3.0, 3.21, 4.0],
+        "batch_us": [0.03, 0.0321, 0.033],
+        "float32_us": None,
+        "predict_peak_nbytes": None,
+        "binary_ops": None,
+        "float_ops": None,
+        **values,
+    }
+
+
 @pytest.fixture
 def comparison():
-    results = [
-        ModelResult("a, <b>", 0.98765, 0.00123, 123_456, "pickle", 1.0, 1.5, 12.3, 0.4567, 0.2),
-        ModelResult("bits", 0.5, 0.01, 1234, "packed", 100.0, 0.25, 3.21, 0.0321, None),
-        ModelResult("none", 1.0, 0.0, 99, "packed", None, 0.25, 3.21, 0.0321, None),
+    runs = [
+        record("a, <b>", 0.98, 123_456, "pickle", 1.5, float32_us=[0.1, 0.2, 0.3]),
+        record("a, <b>", 0.96, 123_456, "pickle", 2.5, float32_us=[0.1, 0.2, 0.3]),
+        record("bits", 0.5, 1234, binary_ops=1_000_000, float_ops=0),
+        record("none", 1.0, 99),
+        {"model": "bad", "repeat": 0, "error": "ValueError: <no> luck"},
     ]
-    return Comparison(results, {"bits": "a, <b>"}, {"n_test": 50}, {})
+    return Comparison(runs, {"bits": "a, <b>"}, {"n_tested": 50, "labels": [0, 1]})
 
 
 def test_text(comparison):
-    head, *rows = str(comparison).splitlines()
+    head, *rows, failed = str(comparison).splitlines()
     assert repr(comparison) == str(comparison)
-    assert head.split() == (
-        "model accuracy +- bytes stored as smaller fit s one, us batch, us/row in float32".split()
+    named = (
+        "model, accuracy, 95 %, bytes, stored as, smaller, fit s, fit MB, one, us, batch, us/row"
     )
-    assert rows[0].startswith("a, <b>    0.9877  0.0012  123,456  pickle        1.0x")
-    assert rows[1].split() == "bits 0.5000 0.0100 1,234 packed 100.0x 0.25 3.2 0.032 -".split()
+    assert (
+        head.split()
+        == f"{named}, in float32, binary ops, float ops".replace(", ", " ")
+        .replace("one us batch us", "one, us batch, us")
+        .split()
+    )
+    assert rows[0].startswith(
+        "a, <b>    0.9700  0.880-0.993  123,456  pickle           -  2.00 ±25%"
+    )
+    first, second = "0.5000 0.366-0.634 1,234 packed 100.0x", "0.250 2.5 3.21 ±16% 0.032 ±5%"
+    assert rows[1].split() == f"bits {first} {second} - 1,000,000 0".split()
     assert rows[2].split()[5] == "-"
-    assert len({line.index("p") for line in rows[1:]}) == 1
+    assert failed == "failed: bad, repeat 0: ValueError: <no> luck"
 
 
 def test_html(comparison):
     html = comparison._repr_html_()
     assert "a, &lt;b&gt;" in html
-    assert "<b>" not in html
+    assert "<b>" not in html and "<no>" not in html
     assert html.count("<tr>") == 4
-    assert html.count("<td ") == 30
+    # No column where no model has anything to say.
+    assert html.count("<td ") == 3 * 13
+    assert "predict MB" not in html
     assert "123,456" in html
+    assert "ValueError: &lt;no&gt; luck" in html
 
 
 def test_data_forms_agree(comparison):
@@ -237,7 +432,8 @@ def test_data_forms_agree(comparison):
     frame = comparison.to_frame()
     assert list(frame.columns) == names[1:]
     assert list(frame.index) == ["a, <b>", "bits", "none"]
-    assert frame.loc["a, <b>", "accuracy"] == 0.98765
+    assert frame.loc["a, <b>", "accuracy"] == 0.97
+    assert frame.loc["a, <b>", "fit_seconds"] == 2
     assert np.isnan(frame.loc["none", "ratio"])
 
     data = json.loads(comparison.to_json())
@@ -245,32 +441,24 @@ def test_data_forms_agree(comparison):
     assert data["results"][1]["nbytes"] == 1234
     assert data["results"][2]["ratio"] is None
     assert data["reference"] == {"bits": "a, <b>"}
+    assert str(Comparison.from_dict(data)) == str(comparison)
 
     rows = list(csv.reader(io.StringIO(comparison.to_csv())))
     assert rows[0] == names
-    assert rows[1][:2] == ["a, <b>", "0.98765"]
+    assert rows[1][:3] == ["a, <b>", "2", "0.97"]
     assert rows[3][names.index("ratio")] == ""
     assert {len(row) for row in rows} == {len(names)}
 
 
 def test_csv_of_quotes():
-    result = ModelResult('say "a", twice', 1.0, 0.0, 1, "packed", None, 0.0, 0.0, 0.0, None)
-    text = Comparison([result], {}, {}, {}).to_csv()
+    text = Comparison([record('say "a", twice', 1.0, 1)], {}, {"n_tested": 9}).to_csv()
     assert list(csv.reader(io.StringIO(text)))[1][0] == 'say "a", twice'
 
 
-def test_plot(comparison):
-    import matplotlib.pyplot as plt
-
-    ax = comparison.plot()
-    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
-    place_of = {text.get_text(): text.xy for text in ax.texts}
-    assert place_of["bits"] == (1234, 0.5)
-    # A model without errors keeps a place on a logarithmic axis.
-    assert place_of["none"] == (99, 0.5 / 50)
-    assert len(place_of) == 3
-    assert comparison.plot(ax=ax) is ax
-    plt.close(ax.figure)
+def test_confusion(comparison):
+    np.testing.assert_array_equal(comparison.confusion("a, <b>"), [[40, 10], [0, 50]])
+    with pytest.raises(ValueError, match="Nothing was measured of 'bad'"):
+        comparison.confusion("bad")
 
 
 @pytest.mark.parametrize(
@@ -282,6 +470,8 @@ def test_plot(comparison):
         ({"a": Planted()}, {"X_test": X}, "Pass both X_test and y_test, or neither"),
         ({"a": Planted()}, {"y_test": Y}, "Pass both X_test and y_test, or neither"),
         ({"a": Planted()}, {"n_repeats": 0}, "n_repeats"),
+        ({"a": Planted()}, {"X_test": X, "y_test": Y, "cv": 3}, "either a test set or cv"),
+        ({"a": Planted()}, {"resume_dir": "x"}, "resume_dir needs a random_state"),
     ],
 )
 def test_errors(models, arguments, message):

@@ -245,3 +245,18 @@ def test_interrupt_passes_through():
     with pytest.raises(KeyboardInterrupt):
         list(a_run)
     assert torch.get_num_threads() == before
+
+
+def test_flip_ratio():
+    network, a_run = run()
+    latent = network.latent().values()
+
+    def signs():
+        return np.concatenate([w.detach().numpy().ravel() >= 0 for w in latent])
+
+    seen = [signs()]
+    for _ in a_run:
+        seen.append(signs())
+    expected = [np.mean(a != b) for a, b in zip(seen[:-1], seen[1:], strict=True)]
+    assert a_run.flip_ratios == expected
+    assert 0 < a_run.flip_ratios[0] < 1

@@ -1,0 +1,75 @@
+"""
+=============================
+Surrogates and their curves
+=============================
+
+The derivative of the sign is zero wherever it exists. Training puts another one in its place: a
+surrogate gradient. How much does the choice matter?
+"""
+
+# %%
+# The derivatives
+# ---------------
+#
+# A surrogate multiplies the gradient that comes from above by a function of the number that was
+# binarized. ``"ede"`` changes in the course of a fit: wide at first, so that all weights learn, and
+# close to the sign in the end.
+
+import matplotlib.pyplot as plt
+import torch
+
+from skbnn.nn.surrogates import make_surrogate
+
+x = torch.linspace(-2, 2, 401)
+ones = torch.ones_like(x)
+names = ["identity", "clipped", "approx_sign", "tanh", "ede"]
+figure, axes = plt.subplots(1, 5, figsize=(13, 2.8), sharex=True, layout="constrained")
+for name, ax in zip(names, axes, strict=True):
+    surrogate = make_surrogate(name)
+    for progress in (0.3, 0.8, 1.0) if name == "ede" else (0.0,):
+        label = f"{progress:.0%} of the fit" if name == "ede" else None
+        ax.plot(x, surrogate.backward(ones, x, progress), label=label)
+    ax.set(title=name, xlabel="x", ylim=(0, None))
+    if name == "ede":
+        ax.legend(fontsize="small")
+plt.show()
+
+# %%
+# The same network with each of them
+# ----------------------------------
+#
+# A surrogate is one field of a :class:`~skbnn.Technique`. A technique is frozen data: a changed
+# copy of a known one is another one. :func:`~skbnn.techniques.list_techniques` names those that are
+# known. The learning rate stays that of the family's :class:`~skbnn.techniques.Recipe`.
+
+from dataclasses import replace
+
+from sklearn.datasets import load_digits
+
+from skbnn import BinaryMLPClassifier, compare_models
+from skbnn.techniques import get_technique, list_techniques
+
+print(", ".join(list_techniques()))
+X, y = load_digits(return_X_y=True)
+bnn = get_technique("bnn")
+models = {
+    name: BinaryMLPClassifier(
+        (64, 64), technique=replace(bnn, name=f"bnn-{name}", surrogate=name), max_iter=10
+    )
+    for name in names
+}
+comparison = compare_models(models, X, y, n_repeats=2, random_state=0)
+frame = comparison.to_frame()
+print(frame[["accuracy", "accuracy_low", "accuracy_high", "ratio"]].round(3))
+
+# %%
+# The bytes are nearly the same: a surrogate leaves no trace in the packed model. How the fits went,
+# and how many weights changed their sign in each epoch:
+
+from skbnn.inspection import TrainingCurveDisplay
+
+figure, axes = plt.subplots(1, 5, figsize=(15, 3), sharey=True, layout="constrained")
+for name, ax in zip(names, axes, strict=True):
+    display = TrainingCurveDisplay.from_estimator(comparison.estimators_[name], name=name, ax=ax)
+    display.flip_ax_.set_ylim(1e-4, 0.5)
+plt.show()

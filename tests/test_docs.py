@@ -1,0 +1,136 @@
+"""Blocks of Python in the documentation run; public names are documented and shown."""
+
+import doctest
+import re
+import textwrap
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits, load_wine
+from sklearn.model_selection import train_test_split
+
+import skbnn
+from skbnn import BinaryMLPClassifier, inspection, techniques
+
+matplotlib.use("Agg")
+ROOT = Path(skbnn.__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.glob("*.rst"), *DOCS.glob("user_guide/*.rst")])
+QUICK = {"extending", "reliability", "families", "bits"}
+BLOCK = re.compile(
+    r"^(?:\.\. code-block:: python|(?!\.\. ).*::)\n\n((?:(?:    .*)?\n)+)", re.MULTILINE
+)
+
+
+def blocks(page):
+    """The blocks of Python of a page, in order: not those of a shell, nor doctests."""
+    found = [textwrap.dedent(block) for block in BLOCK.findall(page.read_text() + "\n")]
+    return [b for b in found if not re.match(r"\s*(>>>|\.venv/|python3? |int32_t|\$)", b)]
+
+
+def with_blocks():
+    """Pages that have blocks; those that take long are slow."""
+    for page in PAGES:
+        name = page.relative_to(DOCS).with_suffix("").as_posix()
+        if blocks(page) or ">>>" in page.read_text():
+            slow = () if page.stem in QUICK else pytest.mark.slow
+            yield pytest.param(page, marks=slow, id=name)
+
+
+@pytest.fixture(scope="module")
+def names():
+    """What pages take for granted: digits, split, and a fitted network."""
+    X, y = load_digits(return_X_y=True)
+    parts = train_test_split(X[:600], y[:600], random_state=0)
+    X_train, X_test, y_train, y_test = parts
+    net = BinaryMLPClassifier((16,), max_iter=3, random_state=0).fit(X_train, y_train)
+    return {
+        **{"X": X[:600], "y": y[:600], "X_train": X_train, "X_test": X_test},
+        **{"y_train": y_train, "y_test": y_test, "net": net},
+        "BinaryMLPClassifier": BinaryMLPClassifier,
+    }
+
+
+@pytest.mark.parametrize("page", list(with_blocks()))
+def test_blocks_run(page, names, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    table = load_wine(as_frame=True).frame.rename(columns={"target": "class"})
+    table.to_csv("table.csv", index=False)
+    namespace = {**names, "__name__": "__main__"}
+    for number, block in enumerate(blocks(page)):
+        exec(compile(block, f"{page.name}, block {number}", "exec"), namespace)
+    examples = doctest.DocTestParser().get_doctest(
+        page.read_text(), dict(namespace), page.name, str(page), 0
+    )
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    assert doctest.DocTestRunner(optionflags=flags).run(examples).failed == 0, capsys.readouterr()
+    plt.close("all")
+
+
+def test_blocks_are_found():
+    found = {page.stem: len(blocks(page)) for page in PAGES}
+    assert found["getting_started"] >= 2
+    assert found["techniques"] >= 2
+    assert found["extending"] >= 3
+
+
+def public_names():
+    """Every public name as the API reference lists it."""
+    yield from skbnn.__all__
+    yield from ("datasets.fetch_mnist", "datasets.fetch_fashion_mnist")
+    for module in (inspection, techniques):
+        place = module.__name__.removeprefix("skbnn.")
+        yield from (f"{place}.{name}" for name in module.__all__ if name not in skbnn.__all__)
+
+
+def home(name):
+    """The object of a name of the API reference."""
+    value = skbnn
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+@pytest.mark.parametrize("name", list(public_names()))
+def test_public_name_is_documented_and_shown(name):
+    reference = (DOCS / "api.rst").read_text()
+    assert re.search(rf"^   {re.escape(name)}$", reference, re.MULTILINE), "not in docs/api.rst"
+    word = re.compile(rf"\b{name.split('.')[-1]}\b")
+    examples = ROOT.glob("examples/plot_*.py")
+    assert any(word.search(path.read_text()) for path in examples), "in no example"
+
+
+CHECKS = {"GL06", "GL07", "GL08", "PR01", "PR02", "PR03", "PR04", "RT01", "SS03", "SS05"}
+
+
+@pytest.mark.parametrize("name", list(public_names()))
+def test_docstrings_follow_numpydoc(name):
+    validate = pytest.importorskip("numpydoc.validate", reason="needs numpydoc")
+    value = home(name)
+    paths = [f"{value.__module__}.{value.__qualname__}"]
+    if isinstance(value, type):
+        own = [key for key, method in vars(value).items() if callable(method)]
+        paths += [f"{paths[0]}.{key}" for key in own if not key.startswith("_")]
+    found = {
+        path: [(code, text) for code, text in validate.validate(path)["errors"] if code in CHECKS]
+        for path in paths
+    }
+    assert not {path: errors for path, errors in found.items() if errors}
+
+
+def test_results_that_the_documentation_shows(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    figures = pytest.importorskip("figures")
+    rows, _ = figures.stored_results("mnist")
+    assert {"logistic", "k-means 256"} <= {row["family"] for row in rows}
+    text = figures.table(rows)
+    assert text.count("   * - ") == 1 + len(rows)
+    floors = figures.heights(figures.imports_of_parts())
+    assert floors["bits"] == 0 < floors["packed"] < floors["estimators"] < floors["inspection"]
+    assert list(figures.lives()) == ["fit", "predict"]
+    confusion = np.array([[9, 1, 0], [0, 10, 0], [3, 0, 7]])
+    row = {"family": "a", "kind": "bits", "confusion": confusion}
+    assert figures.confused([row]).startswith("* a, bits: 2 as 0 (30.0 %), 0 as 1 (10.0 %)")
