@@ -36,6 +36,15 @@ HINGE = replace(
     output_normalizer="batch",
     loss="squared_hinge",
 )
+# Chosen, dropout and rate among them, on the last 10,000 training images.
+CNN = {
+    "channels": (48, 48, 96, 96),
+    "pool_size": (1, 2, 1, 2),
+    "hidden_layer_sizes": (256,),
+    "n_thresholds": 3,
+    "hidden_dropout": 0.1,
+    "max_iter": 36,
+}
 MODELS = {
     "k-means 10, float": (KMeansClassifier, {"n_clusters": 10, "technique": "float"}),
     "k-means 10, binary": (KMeansClassifier, {"n_clusters": 10}),
@@ -52,15 +61,6 @@ MODELS = {
     "CNN 48-48-96-96-256, bnn": (BinaryCNNClassifier, CNN),
     "transformer 128, float": (BinaryTransformerClassifier, {"technique": "float"}),
     "transformer 128, bnn": (BinaryTransformerClassifier, {}),
-}
-# Chosen, dropout and rate among them, on the last 10,000 training images.
-CNN = {
-    "channels": (48, 48, 96, 96),
-    "pool_size": (1, 2, 1, 2),
-    "hidden_layer_sizes": (256,),
-    "n_thresholds": 3,
-    "hidden_dropout": 0.1,
-    "max_iter": 36,
 }
 SEEDS = (0, 1, 2)
 
