@@ -4,9 +4,7 @@ A concrete estimator is its docstring, its parameters and how its network is bui
 needs torch is imported inside ``fit`` and ``to_torch``; predictions come from the packed model.
 """
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from numbers import Integral, Real
 
 import numpy as np
@@ -20,9 +18,11 @@ from skbnn.estimators._callbacks import CallbackSupportMixin, FitReport, with_ca
 from skbnn.estimators._validation import PackedPredictions, training_set
 from skbnn.packed import PackedModel
 from skbnn.packed.rows import merge_rows
-from skbnn.techniques import Technique, get_technique, stages_of
+from skbnn.techniques import Technique, get_technique, list_techniques, stages_of
 
-__all__ = ["NetworkClassifier", "positive_sizes"]
+__all__ = ["NetworkClassifier"]
+
+_KNOWN = {name: get_technique(name) for name in list_techniques()}
 
 
 class NetworkClassifier(
@@ -67,6 +67,14 @@ class NetworkClassifier(
 
     def _layout(self):
         """Return how rows are images; None where they are not."""
+
+    def __sklearn_tags__(self):
+        """Say that a technique that trains no weight once they are bits promises no accuracy."""
+        tags = super().__sklearn_tags__()
+        named = isinstance(self.technique, str)
+        technique = _KNOWN.get(self.technique) if named else self.technique
+        tags.classifier_tags.poor_score = getattr(technique, "optimizer", None) == "none"
+        return tags
 
     def _network(self, operation, n_classes, technique, topology, **settings):
         """Build the untrained network."""
@@ -370,38 +378,3 @@ class NetworkClassifier(
 def _either(value, default):
     """Return the value unless it is None."""
     return default if value is None else value
-
-
-def image_shape_of(image_shape, n_features):
-    """Return height, width and channels of rows that are images; None for other rows.
-
-    Parameters
-    ----------
-    image_shape : tuple of int or None
-        The estimator's parameter; None is a square where the number of features is one.
-    n_features : int
-        Features of a row.
-
-    Raises
-    ------
-    ValueError
-        If the shape is none, or does not have as many features.
-    """
-    if image_shape is None:
-        side = math.isqrt(n_features)
-        return (side, side, 1) if side * side == n_features else None
-    shape = positive_sizes("image_shape", image_shape)
-    if len(shape) not in (2, 3) or math.prod(shape) != n_features:
-        raise ValueError(
-            f"image_shape must be (height, width) or (height, width, channels) of the "
-            f"{n_features} features of X, got {image_shape}."
-        )
-    return (*shape, 1)[:3]
-
-
-def positive_sizes(name, sizes):
-    """Return a number or some numbers as a tuple of int, after a check that all are positive."""
-    sizes = tuple(sizes) if isinstance(sizes, Iterable) else (sizes,)
-    if not all(isinstance(size, Integral) and size >= 1 for size in sizes):
-        raise ValueError(f"{name} must be positive whole numbers, got {sizes}.")
-    return tuple(map(int, sizes))
