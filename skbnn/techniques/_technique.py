@@ -82,6 +82,10 @@ class Technique:
         that this one starts from, in [0, 1].
     share : float
         Epochs relative to those of the other stages; ``max_iter`` is the sum of all.
+    first_last : {"coded", "real"}
+        Whether first and last layer have codes as all others, or, as in many papers, real weights;
+        inputs are then real too, and the packed program computes those two layers in floats. Not
+        for streams of integers, which transformers and residual networks have.
     packs : bool
         False for a technique that others only start from: it may then combine what no packed
         program computes.
@@ -90,11 +94,6 @@ class Technique:
         ``"transformer"``.
     reference : str
         The paper.
-
-    Notes
-    -----
-    The first layer reads thermometer bits or real inputs, and it and the last one are coded as all
-    others are; many papers keep both real.
 
     See Also
     --------
@@ -118,6 +117,7 @@ class Technique:
     starts_from: "Technique | str | None" = None
     distillation: float = 0.0
     share: float = 1.0
+    first_last: str = "coded"
     packs: bool = True
     reference: str = ""
 
