@@ -90,7 +90,6 @@ def main():
         error = round(100 * (1 - net.score(X[50_000:], y[50_000:])), 2)
         row = {"network": name, "validation error, %": error, "epochs": arguments.epochs}
         keep("validation", row | sizes(net.packed_))
-    print(table(stored["validation"]))
     fitted = {}
     for flash, ram in BUDGETS:
         fits = [r for r in stored["validation"]
@@ -106,7 +105,10 @@ def main():
             error = round(100 * (1 - net.score(X_test, y_test)), 2)
             fitted[name] = {"network": name, "test error, %": error} | sizes(net.packed_)
         keep("test", {"<= KiB flash": flash, "<= KiB RAM": ram} | fitted[name])
-    print(f"\n{table(stored['test'])}" if stored["test"] else "\nno network fits a budget")
+    # Without a network that fits a budget there is no second table.
+    text = "\n\n".join(table(rows) for rows in (stored["validation"], stored["test"]) if rows)
+    print(text)
+    PATH.with_suffix(".txt").write_text(text + "\n")
 
 
 if __name__ == "__main__":
