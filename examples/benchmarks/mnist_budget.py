@@ -37,6 +37,7 @@ def cnn(channels, pool_size, n_thresholds, **params):
 CANDIDATES = {
     "logistic, 1 threshold": BinaryLogisticRegression(n_thresholds=1, random_state=0),
     "CNN 8-16": cnn((8, 16), (2, 2), 1),
+    "CNN 16-20": cnn((16, 20), (2, 2), 2),
     "CNN 16-24": cnn((16, 24), (2, 2), 2),
     "CNN 32-40": cnn((32, 40), (2, 2), 2),
     "CNN 64-64": cnn((64, 64), (2, 2), 2),
