@@ -37,6 +37,7 @@ def cnn(channels, pool_size, n_thresholds, **params):
 CANDIDATES = {
     "logistic, 1 threshold": BinaryLogisticRegression(n_thresholds=1, random_state=0),
     "CNN 8-16": cnn((8, 16), (2, 2), 1),
+    "CNN 16-20": cnn((16, 20), (2, 2), 2),
     "CNN 16-24": cnn((16, 24), (2, 2), 2),
     "CNN 32-40": cnn((32, 40), (2, 2), 2),
     "CNN 64-64": cnn((64, 64), (2, 2), 2),
@@ -90,7 +91,6 @@ def main():
         error = round(100 * (1 - net.score(X[50_000:], y[50_000:])), 2)
         row = {"network": name, "validation error, %": error, "epochs": arguments.epochs}
         keep("validation", row | sizes(net.packed_))
-    print(table(stored["validation"]))
     fitted = {}
     for flash, ram in BUDGETS:
         fits = [r for r in stored["validation"]
@@ -106,7 +106,10 @@ def main():
             error = round(100 * (1 - net.score(X_test, y_test)), 2)
             fitted[name] = {"network": name, "test error, %": error} | sizes(net.packed_)
         keep("test", {"<= KiB flash": flash, "<= KiB RAM": ram} | fitted[name])
-    print(f"\n{table(stored['test'])}" if stored["test"] else "\nno network fits a budget")
+    # Without a network that fits a budget there is no second table.
+    text = "\n\n".join(table(rows) for rows in (stored["validation"], stored["test"]) if rows)
+    print(text)
+    PATH.with_suffix(".txt").write_text(text + "\n")
 
 
 if __name__ == "__main__":

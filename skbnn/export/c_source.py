@@ -19,7 +19,6 @@ __all__ = ["Source", "to_c", "to_c_files"]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*")
 _MOST_AVR_BYTES = 1 << 16
-_HERE = "/* declarations begin */"
 
 
 def to_c(model, name, *, proba=False, test_rows=None):
@@ -146,15 +145,14 @@ class Source:
 
     def header(self):
         """Return everything as one header."""
-        head = "\n\n".join([self._about(), *self._body("static inline ")])
-        return self._finish(self._guard(head))
+        return self._finish(self._guard(self._body("static inline ")))
 
     def files(self):
         """Return a header with declarations, and a source file."""
         signatures = [signature + ";" for signature in self._signatures().values()]
         declared = "\n".join([*signatures, "#if defined(@@SELF_TEST)", self._test_signature() + ";",
                               "#endif"])  # fmt: skip
-        header = self._guard("\n\n".join([self._about(), declared]))
+        header = self._guard([declared])
         source = "\n\n".join([f'#include "{self.name}.h"', *self._body("")])
         return self._finish(header), self._finish(source)
 
@@ -193,13 +191,15 @@ class Source:
             f"written by skbnn {__version__}.\n\n{text} */\n"
             f"#include <stdint.h>\n\n"
             f"#define @@N_FEATURES {self.model.n_features}\n"
-            f"#define @@N_CLASSES {len(self.model.classes)}\n\n{_HERE}"
+            f"#define @@N_CLASSES {len(self.model.classes)}"
         )
 
-    def _guard(self, text):
+    def _guard(self, parts):
+        """Return parts as a header that may be included twice, and by C++."""
         opened = '#if defined(__cplusplus)\nextern "C" {\n#endif'
         closed = "#if defined(__cplusplus)\n}\n#endif"
-        return f"#ifndef @@H\n#define @@H\n\n{text.replace(_HERE, opened)}\n\n{closed}\n\n#endif\n"
+        head = "#ifndef @@H\n#define @@H"
+        return "\n\n".join([head, self._about(), opened, *parts, closed, "#endif"]) + "\n"
 
     def _body(self, linkage):
         """Yield the parts of the implementation, functions for others with that linkage."""
