@@ -2,15 +2,27 @@
 
 import pytest
 
-SLOW_CHECK = "check_class_weight_classifiers"
-SLOW_ESTIMATORS = ("BinaryCNNClassifier", "BinaryTransformerClassifier")
+PLAIN_TECHNIQUES = ("float", "binaryconnect", "binaryconnect-stochastic", "bnn")
+SLOW_CHECKS = {
+    "check_class_weight_classifiers": "Binary",
+    "check_estimator_sparse": "BinaryTransformerClassifier",
+}
+"""Checks of scikit-learn and the classes that take long in them: the first trains 1000 epochs, the
+others fit for each format of sparse arrays."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Count one of scikit-learn's checks as slow: it sets max_iter to 1000."""
+    """Count as slow the longest of scikit-learn's checks, and fits of all but plain techniques."""
+    from skbnn.techniques import list_techniques
+
+    others = set(list_techniques()).difference(PLAIN_TECHNIQUES)
     for item in items:
-        if SLOW_CHECK in item.name and any(name in item.name for name in SLOW_ESTIMATORS):
+        parameters = getattr(item, "callspec", None)
+        names = [v for v in parameters.params.values() if isinstance(v, str)] if parameters else []
+        is_fit = others.intersection(names) and item.path.parent.name == "estimators"
+        is_long = any(c in item.name and name in item.name for c, name in SLOW_CHECKS.items())
+        if is_fit or is_long:
             item.add_marker(pytest.mark.slow)
 
 

@@ -13,6 +13,31 @@ QUICK = {
     "bench_predict.py": ["--only", "logistic", "start", "--seconds", "0.01"],
     "bench_fit.py": ["--batches", "1", "--seconds", "0.01"],
 }
+FITS = {
+    "technique_table.py": ["--rows", "2000", "--epochs", "1", "--techniques", "bnn", "lqnets"],
+    "reproduce_papers.py": ["--rows", "2000", "--epochs", "2", "--width", "40"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", FITS)
+def test_fits_are_stored_and_not_repeated(script, tmp_path, mnist):
+    path = tmp_path / "fits.json"
+    command = [sys.executable, str(FOLDER / script), *FITS[script], "--json", str(path)]
+    first = subprocess.run([*command, "--seeds", "0"], capture_output=True, text=True)
+    assert first.returncode == 0, first.stderr
+    stored = path.read_text()
+    records = json.loads(stored)
+    assert len(records) == {"technique_table.py": 2, "reproduce_papers.py": 3}[script]
+    for record in records:
+        assert len(record["loss_curve"]) == record["max_iter"] == record["epochs_run"]
+        assert 0 < record["test_errors"] < record["n_test"] == 200
+        assert record["nbytes"] > 1000
+    again = subprocess.run([*command, "--seeds", "0"], capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert path.read_text() == stored
+    assert first.stdout.endswith(again.stdout)
+    assert all(line.startswith("| ") for line in again.stdout.splitlines())
 
 
 @pytest.mark.slow

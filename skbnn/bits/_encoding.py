@@ -159,10 +159,11 @@ def encode_images(X, thresholds, features, steps, out):
     """Encode the pixels of images as thermometer bits, ``float32(x) >= threshold``."""
     n_bits = len(thresholds)
     _, n_lines, n_columns, n_words = out.shape
+    n_places = n_lines * n_columns
     largest = np.finfo(np.float32).max
     values = np.empty(X.shape[1], np.float32)
-    pixels = np.empty(n_columns, np.float32)
-    line = np.empty((n_words, n_columns), np.uint64)
+    pixels = np.empty(n_places, np.float32)
+    words = np.empty((n_words, n_places), np.uint64)
     status = 0
     for n in range(len(X)):
         is_finite = True
@@ -173,20 +174,21 @@ def encode_images(X, thresholds, features, steps, out):
             if np.isnan(values).any():
                 return 1
             status = 2
-        for y in range(n_lines):
-            line[:] = 0
-            for bit in range(n_bits):
-                if bit == 0 or features[bit] != features[bit - 1]:
+        words[:] = 0
+        for bit in range(n_bits):
+            if bit == 0 or features[bit] != features[bit - 1]:
+                for y in range(n_lines):
                     start = y * steps[0] + features[bit]
                     for x in range(n_columns):
-                        pixels[x] = values[start + x * steps[1]]
-                word, place = bit // WORD_BITS, np.uint64(1) << np.uint64(bit % WORD_BITS)
-                threshold = thresholds[bit]
-                for x in range(n_columns):
-                    line[word, x] |= place if pixels[x] >= threshold else np.uint64(0)
-            for x in range(n_columns):
-                for word in range(n_words):
-                    out[n, y, x, word] = line[word, x]
+                        pixels[y * n_columns + x] = values[start + x * steps[1]]
+            word, place = words[bit // WORD_BITS], np.uint64(1) << np.uint64(bit % WORD_BITS)
+            threshold = thresholds[bit]
+            for k in range(n_places):
+                word[k] |= place if pixels[k] >= threshold else np.uint64(0)
+        places = out[n].reshape(n_places, n_words)
+        for k in range(n_places):
+            for w in range(n_words):
+                places[k, w] = words[w, k]
     return status
 
 

@@ -86,6 +86,48 @@ def compare_windows(images, height, width, stride, units, limits, rows, columns,
         result[:] = pack_bits(counts.reshape(zones.shape) <= zones)
 
 
+def convolve_signs(images, pixel, n_bits, taps, units, limits, rows, columns, pool, minima, out):
+    """Pad images, compare the sums of their windows with limits, and pool the bits.
+
+    Parameters
+    ----------
+    images : uint64 ndarray of shape (n_images, image height, image width, n_words)
+        Images of packed pixels.
+    pixel : uint64 ndarray of shape (n_words,)
+        What pads them, half a window's height and width on each side.
+    n_bits : int
+        Bits of a pixel, where windows are gathered without gaps before they are compared; 0 where
+        they are read as they lie.
+    taps : tuple of three ints
+        Height, width and step of the window, odd the first two.
+    units, limits, rows, columns
+        See :func:`compare_windows`; with gathered windows, a unit's words are theirs.
+    pool : tuple of two ints
+        Height and width over which bits are pooled, see :func:`pool_images`.
+    minima : uint64 ndarray of shape (n_words(n_units),)
+        Bits of which all have to be 1 in a pool.
+    out : uint64 ndarray of shape (n_images, n_rows // pool height, n_columns // pool width, \
+            n_words(n_blocks * 32))
+        Packed pixels.
+    """
+    (height, width, stride), places = taps, (rows[-1], columns[-1])
+    margins = (height // 2, height // 2), (width // 2, width // 2)
+    for image, result in zip(images, out, strict=True):
+        padded = np.empty(
+            (1, *(np.add(image.shape[:2], np.sum(margins, 1))), len(pixel)), np.uint64
+        )
+        padded[:] = pixel
+        padded[0, height // 2 :, width // 2 :][: image.shape[0], : image.shape[1]] = image
+        if n_bits:
+            windows = np.empty((1, *places, units.shape[1]), np.uint64)
+            gather_windows(padded, n_bits, height, width, stride, windows)
+            padded = windows
+        bits = np.empty((1, *places, out.shape[3]), np.uint64)
+        read = (1, 1, 1) if n_bits else taps
+        compare_windows(padded, *read, units, limits, rows, columns, bits)
+        pool_images(bits, *pool, minima, result[None])
+
+
 def pool_images(images, height, width, minima, out):
     """Pool the bits of neighbouring pixels: whether any is 1, or whether all are.
 

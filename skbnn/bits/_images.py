@@ -11,51 +11,54 @@ from skbnn.bits.packing import WORD_BITS
 
 __all__ = ["gather_windows", "pool_images"]
 
-_ONE, _LAST = np.uint64(1), np.uint64(WORD_BITS - 1)
+_BITS = np.uint64(WORD_BITS)
 
 
 @njit(cache=True, nogil=True)
 def gather_windows(images, n_bits, height, width, stride, out):
     """Collect the bits under each place of a window, without gaps.
 
-    Each line of pixels is gathered once, for all the windows that it is part of. Columns run
-    fastest, so that every step is a shift of a whole vector.
+    Pixels are counted through, line after line: whatever is a number of pixels away is so for all
+    of them, and every step is a shift of long vectors. What then wraps around the end of a line
+    belongs to no place.
     """
-    n_images, n_lines, _, n_words = images.shape
-    _, n_rows, n_columns, n_out = out.shape
-    span = width * n_bits
+    n_images, n_lines, n_columns, n_words = images.shape
+    _, n_rows, n_places, n_out = out.shape
+    n_pixels, span = n_lines * n_columns, width * n_bits
     n_pieces = (span + WORD_BITS - 1) // WORD_BITS
+    pixels = np.empty(n_pixels, np.uint64)
     # A word more than the bits need: a shifted word may reach into the next with nothing but 0.
-    spans = np.empty((n_lines, n_pieces + 1, n_columns), np.uint64)
-    windows = np.empty((n_out + 1, n_columns), np.uint64)
+    spans = np.empty((n_pieces + 1, n_pixels), np.uint64)
+    windows = np.empty((n_out + 1, n_pixels), np.uint64)
     for n in range(n_images):
         spans[:] = 0
-        for j in range(width):
-            for word in range(n_words):
-                piece, shift = _place(j * n_bits + word * WORD_BITS)
-                for y in range(n_lines):
-                    for x in range(n_columns):
-                        bits = images[n, y, j + stride * x, word]
-                        spans[y, piece, x] |= bits << shift
-                        spans[y, piece + 1, x] |= (bits >> _ONE) >> (_LAST - shift)
-        for y in range(n_rows):
-            windows[:] = 0
+        windows[:] = 0
+        flat = images[n].reshape(n_pixels, n_words)
+        for word in range(n_words):
+            for k in range(n_pixels):
+                pixels[k] = flat[k, word]
+            for j in range(width):
+                _shift_in(pixels[j:], j * n_bits + word * WORD_BITS, spans)
+        for piece in range(n_pieces):
             for i in range(height):
-                for piece in range(n_pieces):
-                    word, shift = _place(i * span + piece * WORD_BITS)
-                    for x in range(n_columns):
-                        bits = spans[y * stride + i, piece, x]
-                        windows[word, x] |= bits << shift
-                        windows[word + 1, x] |= (bits >> _ONE) >> (_LAST - shift)
-            for word in range(n_out):
-                for x in range(n_columns):
-                    out[n, y, x, word] = windows[word, x]
+                first = i * n_columns
+                _shift_in(spans[piece, first:], i * span + piece * WORD_BITS, windows)
+        for y in range(n_rows):
+            for x in range(n_places):
+                for word in range(n_out):
+                    out[n, y, x, word] = windows[word, stride * (y * n_columns + x)]
 
 
 @njit(cache=True, nogil=True)
-def _place(bit):
-    """Return the word of a bit, and its place there."""
-    return bit // WORD_BITS, np.uint64(bit % WORD_BITS)
+def _shift_in(words, bit, out):
+    """Add words to rows of words, each moved up by as many bits."""
+    word, shift = bit // WORD_BITS, np.uint64(bit % WORD_BITS)
+    low, high = out[word], out[word + 1]
+    for k in range(len(words)):
+        low[k] |= words[k] << shift
+    if shift:
+        for k in range(len(words)):
+            high[k] |= words[k] >> (_BITS - shift)
 
 
 @njit(cache=True, nogil=True)

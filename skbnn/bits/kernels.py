@@ -5,6 +5,7 @@ callers share rows out over threads. Arrays must be C-contiguous and may be read
 """
 
 from skbnn.bits._chain import run_chain
+from skbnn.bits._convolutions import convolve_signs
 from skbnn.bits._counting import combine_counts, count_columns, count_ones
 from skbnn.bits._encoding import encode_images, encode_planes, encode_thresholds, threshold_sums
 from skbnn.bits._images import gather_windows, pool_images
@@ -18,12 +19,14 @@ from skbnn.bits._products import (
 from skbnn.bits._signed import signed_sums
 from skbnn.bits._sums import sum_products
 from skbnn.bits._tokens import attend, gather_bits
+from skbnn.bits._training import pool_sums, round_columns, round_rows, spread_levels
 
 __all__ = [
     "attend",
     "combine_counts",
     "compare_mismatches",
     "compare_windows",
+    "convolve_signs",
     "count_columns",
     "count_mismatches",
     "count_ones",
@@ -35,8 +38,12 @@ __all__ = [
     "gather_windows",
     "nearest_units",
     "pool_images",
+    "pool_sums",
+    "round_columns",
+    "round_rows",
     "run_chain",
     "signed_sums",
+    "spread_levels",
     "sum_products",
     "threshold_sums",
 ]

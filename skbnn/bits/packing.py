@@ -29,6 +29,7 @@ __all__ = [
     "n_words",
     "pack_bits",
     "sign_bits",
+    "signs",
     "tail_mask",
     "threshold_layout",
     "unit_masks",
@@ -72,6 +73,29 @@ def sign_bits(x):
     bits : bool ndarray of the same shape
     """
     return np.asarray(x) >= 0
+
+
+def signs(bits):
+    """Return bits as numbers: -1 and +1.
+
+    Parameters
+    ----------
+    bits : bool ndarray
+        True is +1.
+
+    Returns
+    -------
+    signs : int8 ndarray of the same shape
+
+    Examples
+    --------
+    >>> signs(np.array([True, False]))
+    array([ 1, -1], dtype=int8)
+    """
+    ones = bits.view(np.int8)
+    doubled = ones + ones
+    doubled -= 1
+    return doubled
 
 
 def pack_bits(bits):

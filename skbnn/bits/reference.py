@@ -11,12 +11,19 @@ import numpy as np
 from skbnn.bits._blocks import mismatches, row_blocks
 from skbnn.bits._image_reference import (
     compare_windows,
+    convolve_signs,
     count_windows,
     encode_images,
     gather_windows,
     pool_images,
 )
 from skbnn.bits._token_reference import attend, gather_bits
+from skbnn.bits._training_reference import (
+    pool_sums,
+    round_columns,
+    round_rows,
+    spread_levels,
+)
 from skbnn.bits.packing import WORD_BITS, pack_bits, unpack_bits
 
 __all__ = [
@@ -24,6 +31,7 @@ __all__ = [
     "combine_counts",
     "compare_mismatches",
     "compare_windows",
+    "convolve_signs",
     "count_columns",
     "count_mismatches",
     "count_ones",
@@ -35,8 +43,12 @@ __all__ = [
     "gather_windows",
     "nearest_units",
     "pool_images",
+    "pool_sums",
+    "round_columns",
+    "round_rows",
     "run_chain",
     "signed_sums",
+    "spread_levels",
     "sum_products",
     "threshold_sums",
 ]

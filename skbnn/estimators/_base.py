@@ -20,7 +20,7 @@ from skbnn.estimators._callbacks import CallbackSupportMixin, FitReport, with_ca
 from skbnn.estimators._validation import PackedPredictions, training_set
 from skbnn.packed import PackedModel
 from skbnn.packed.rows import merge_rows
-from skbnn.techniques import Technique, get_technique
+from skbnn.techniques import Technique, get_technique, stages_of
 
 __all__ = ["NetworkClassifier", "positive_sizes"]
 
@@ -157,10 +157,19 @@ class NetworkClassifier(
         """Train from scratch or from the fitted state, then set the fitted attributes."""
         from skbnn.nn.inputs import fit_input, make_input
         from skbnn.nn.randomness import make_generator
-        from skbnn.nn.training import EarlyStopping, Examples, Run, Training
+        from skbnn.nn.stages import Stages
+        from skbnn.nn.training import EarlyStopping, Examples, Training
 
         technique = get_technique(self.technique)
-        recipe = technique.recipe(self._family)
+        if not technique.packs:
+            raise ValueError(
+                f"Technique {technique.name!r} is only there for others to start from: it has "
+                "packs=False."
+            )
+        fresh = not (go_on or streaming)
+        stages = stages_of(technique, max_iter) if fresh else [(technique, max_iter)]
+        for stage, _ in stages:
+            stage.recipe(self._family)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         generator = make_generator(seed)
 
@@ -181,20 +190,26 @@ class NetworkClassifier(
             watch = EarlyStopping(held_out, self.tol, self.n_iter_no_change)
 
         topology = self._topology()
-        settings = Training(
-            learning_rate=_either(self.learning_rate_init, recipe.learning_rate),
-            max_iter=max_iter,
-            batch_size=self._batch_size(len(examples)),
-            alpha=self.alpha,
-            device=self.device,
-            constant=streaming,
-        )
 
-        def build(generator):
+        def settings(stage):
+            rate = stage.recipe(self._family).learning_rate
+            if stage is technique:
+                rate = _either(self.learning_rate_init, rate)
+            return Training(
+                learning_rate=rate,
+                max_iter=max_iter,
+                batch_size=self._batch_size(len(examples)),
+                alpha=self.alpha,
+                device=self.device,
+                constant=streaming,
+            )
+
+        def build(stage, generator=generator):
+            recipe = stage.recipe(self._family)
             return self._network(
                 inputs.operation,
                 len(classes),
-                technique,
+                stage,
                 topology,
                 init=recipe.init,
                 input_dropout=_either(self.input_dropout, recipe.input_dropout),
@@ -202,16 +217,15 @@ class NetworkClassifier(
                 generator=generator,
             )
 
-        network = build(generator)
+        training = Stages(stages, build, examples, settings, generator)
         if go_on:
-            network.restore(self.state_)
-        run = Run(network, examples, technique, settings, generator)
+            training.network.restore(self.state_)
         if streaming and go_on and hasattr(self, "_optimizer_state"):
-            run.restore_optimizer(self._optimizer_state)
+            training.run.restore_optimizer(self._optimizer_state)
 
         def attributes(arrays=None):
-            arrays = network.arrays() if arrays is None else arrays
-            frozen = build(make_generator()).restore(arrays).freeze()
+            arrays = training.network.arrays() if arrays is None else arrays
+            frozen = build(technique, make_generator()).restore(arrays).freeze()
             operations, unit = frozen.pack()
             return {
                 "classes_": classes,
@@ -222,25 +236,28 @@ class NetworkClassifier(
             }
 
         report = FitReport(self, X, y, max_iter)
-        losses = []
-        for epoch, loss in enumerate(run):
+        losses, flips = [], []
+        for epoch, loss in enumerate(training):
             losses.append(loss)
-            stop = watch.update(network) if watch else False
+            flips.append(training.run.flip_ratios[-1])
+            watched = watch and training.is_last
+            stop = watch.update(training.network) if watched else False
             if self.verbose:
-                score = f", validation accuracy {watch.scores[-1]:.4f}" if watch else ""
+                score = f", validation accuracy {watch.scores[-1]:.4f}" if watched else ""
                 print(f"epoch {epoch + 1}/{max_iter}: loss {loss:.6f}{score}")
-            if report.epoch_ended(epoch, attributes) or stop:
+            # Only the last stage has a network that could predict.
+            if training.is_last and (report.epoch_ended(epoch, attributes) or stop):
                 break
 
         fitted = attributes(watch.best_arrays if watch else None)
         if streaming:
-            fitted["_optimizer_state"] = run.optimizer_arrays()
+            fitted["_optimizer_state"] = training.run.optimizer_arrays()
             fitted["n_iter_"] = getattr(self, "n_iter_", 0) + 1
             fitted["loss_curve_"] = [*getattr(self, "loss_curve_", []), *losses]
-            fitted["flip_ratios_"] = [*getattr(self, "flip_ratios_", []), *run.flip_ratios]
+            fitted["flip_ratios_"] = [*getattr(self, "flip_ratios_", []), *flips]
         else:
             fitted["n_iter_"], fitted["loss_curve_"] = len(losses), losses
-            fitted["flip_ratios_"] = run.flip_ratios
+            fitted["flip_ratios_"] = flips
         if watch:
             fitted["validation_scores_"] = watch.scores
             fitted["best_validation_score_"] = watch.best_score

@@ -13,13 +13,14 @@ from torch import nn
 
 from skbnn.bits import pack_bits
 from skbnn.nn.block import Block, Signal
+from skbnn.nn.levels import LevelBlock
 from skbnn.nn.named import named
 from skbnn.nn.normalizers import BatchNorm
 from skbnn.nn.quantizers import make_quantizer, straight_through
-from skbnn.nn.stream import fold_channels
 from skbnn.packed import attention as packed
 from skbnn.packed.checks import narrowest
-from skbnn.packed.values import BitCode, IntStream, Reals
+from skbnn.packed.levels import AttentionLevels
+from skbnn.packed.values import Reals
 
 __all__ = [
     "CodedAttention",
@@ -210,16 +211,32 @@ def make_rule(rule, *args):
     return named("attention", _RULES, rule)(*args)
 
 
-def _heads(x, n_heads):
-    """Return queries, keys and values, each of shape (n, n_heads, n_tokens, size)."""
-    parts = x.flatten(1, 2).unflatten(2, (3, n_heads, -1))
-    return parts.permute(2, 0, 3, 1, 4)
+class _Heads(torch.autograd.Function):
+    """Queries, keys and values, each of shape (n, n_heads, n_tokens, size).
+
+    What torch would do on the way back, to stack three gradients and then turn the stack, takes
+    thrice as long as to put each in its place.
+    """
+
+    @staticmethod
+    def forward(ctx, x, n_heads):
+        parts = x.flatten(1, 2).unflatten(2, (3, n_heads, -1)).permute(2, 0, 3, 1, 4)
+        ctx.shape = x.shape
+        return tuple(part.contiguous() for part in parts)
+
+    @staticmethod
+    def backward(ctx, *grads):
+        n, n_heads, n_tokens, size = grads[0].shape
+        grad = grads[0].new_empty(n, n_tokens, 3, n_heads, size)
+        for part, given in enumerate(grads):
+            grad[:, :, part] = given.transpose(1, 2)
+        return grad.view(ctx.shape), None
 
 
-class CodedAttention(Block):
-    """Attention of bits: scores, rule, sums of values, batch norm, sign.
+class CodedAttention(LevelBlock):
+    """Attention of bits: scores, rule, sums of values, batch norm, quantizer.
 
-    Queries, keys and values come as 3 * n_units bits of each token, head after head.
+    Queries, keys and values come as 3 * n_units signs of each token, head after head.
 
     Parameters
     ----------
@@ -238,35 +255,34 @@ class CodedAttention(Block):
     def __init__(self, places, n_units, n_heads, technique, rule, generator):
         super().__init__()
         self.places, self.n_units, self.n_heads = tuple(places), n_units, n_heads
-        self.n_tokens = math.prod(places)
+        self.largest = self.n_tokens = math.prod(places)
         size = n_units // n_heads
         self.rule = make_rule(rule, n_heads, size, self.n_tokens, technique, generator)
         self.normalizer = BatchNorm(n_units)
-        self.activation_quantizer = make_quantizer(
-            "activations",
-            technique.activations,
-            surrogate=technique.surrogate,
-            generator=generator,
-        )
+        self.make_levels(technique, generator)
 
     def forward(self, x, sample_weight=None):  # noqa: D102
-        queries, keys, values = _heads(x, self.n_heads)
+        queries, keys, values = _Heads.apply(x, self.n_heads)
         attention = self.rule(queries @ keys.transpose(2, 3))
         sums = (attention @ values).transpose(1, 2).reshape(-1, self.n_units)
         if sample_weight is not None:
             sample_weight = sample_weight.repeat_interleave(self.n_tokens)
-        bits = self.activation_quantizer(self.normalizer(sums, sample_weight))
-        return bits.view(len(x), *self.places, self.n_units)
+        codes = self.activation_quantizer(self.normalizer(sums, sample_weight))
+        return codes.view(len(x), *self.places, self.n_units)
 
     def freeze(self, signal):  # noqa: D102
-        self.activation_quantizer.freeze()
         self.rule.freeze()
-        return Signal(BitCode(self.n_units).at_places(self.places))
+        given = self.code_signal()
+        return given._replace(value=given.value.at_places(self.places))
+
+    def activation_of(self, sums):  # noqa: D102
+        return self.normalizer(sums)
 
     def pack(self):  # noqa: D102
-        sums = IntStream((*self.places, self.n_units), self.n_tokens)
-        thresholds, flips = fold_channels(self.normalizer, self.activation_quantizer, sums)
-        return packed.Attention(self.places, self.rule.packed, thresholds, pack_bits(flips))
+        if not self.gives_signs:
+            return AttentionLevels(self.places, self.rule.packed, self.level_codes())
+        (thresholds,), falls = self.fold_levels()
+        return packed.Attention(self.places, self.rule.packed, thresholds, pack_bits(falls))
 
 
 class RealAttention(Block):
@@ -283,7 +299,7 @@ class RealAttention(Block):
         self.places, self.n_units, self.n_heads = tuple(places), n_units, n_heads
 
     def forward(self, x, sample_weight=None):  # noqa: D102
-        queries, keys, values = _heads(x, self.n_heads)
+        queries, keys, values = _Heads.apply(x, self.n_heads)
         scores = queries @ keys.transpose(2, 3) / math.sqrt(self.n_units // self.n_heads)
         sums = torch.softmax(scores, 3) @ values
         return sums.transpose(1, 2).reshape(len(x), *self.places, self.n_units)
@@ -309,11 +325,16 @@ class _Tokens(Block):
     def __init__(self, operation):
         super().__init__()
         self.operation = operation
-        self.register_buffer("order", torch.from_numpy(operation.order), persistent=False)
+        # What a token lacks comes from behind the last element.
+        order = operation.order % (operation.takes.width + 1)
+        self.register_buffer("order", torch.from_numpy(order), persistent=False)
 
     def forward(self, x, sample_weight=None):  # noqa: D102
         padded = nn.functional.pad(x, (0, 1), value=self.missing)
-        return padded[:, self.order].unflatten(1, self.operation.places)
+        # Four times as fast as to index.
+        order = self.order.reshape(1, -1).expand(len(x), -1)
+        shape = (len(x), *self.operation.places, self.order.shape[-1])
+        return padded.gather(1, order).reshape(shape)
 
     def freeze(self, signal):  # noqa: D102
         return signal._replace(value=self.operation.gives)

@@ -11,21 +11,22 @@ negated.
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from skbnn.bits import pack_bits
 from skbnn.nn.block import Signal
+from skbnn.nn.convolution import convolve
 from skbnn.nn.linear import CodedHidden, CodedSums, RealHidden
-from skbnn.nn.quantizers import make_quantizer
+from skbnn.nn.quantizers import SignWeights, make_quantizer
 from skbnn.nn.stream import Residual, Shortcut, StreamSign
 from skbnn.packed.conv import BinaryConv, MixedConv, RealConv
 from skbnn.packed.outputs import Sums
-from skbnn.packed.values import BitImage, Reals
+from skbnn.packed.values import Reals
 from skbnn.packed.windows import Window
 
 __all__ = [
@@ -33,50 +34,7 @@ __all__ = [
     "CodedConvolutionSums",
     "RealConvolution",
     "conv_blocks",
-    "convolve",
 ]
-
-
-def convolve(x, weight, window, padding):
-    """Convolve and max-pool images.
-
-    Parameters
-    ----------
-    x : Tensor of shape (n, height, width, channels), or (n, height * width * channels)
-        Images.
-    weight : Tensor of shape (n_units, window.n_taps)
-        Weights, line by line, pixel by pixel, channel by channel.
-    window : Window
-        Size and step of the window and of the pool.
-    padding : float
-        What pads the images.
-
-    Returns
-    -------
-    z : Tensor of shape (n * n_places, n_units)
-        Sums of -1, 0 and +1 are exact: they are whole numbers far below 2^24.
-    """
-    images = x.reshape(-1, *window.shape)
-    filters = weight.reshape(-1, *window.kernel, window.shape[2])
-    images, filters = (t.permute(0, 3, 1, 2) for t in (images, filters))
-    z = F.conv2d(images, filters, stride=window.stride, padding=window.margins)
-    if padding:
-        z.add_(_border(filters, window), alpha=padding)
-    if window.pool != (1, 1):
-        z = F.max_pool2d(z, window.pool)
-    return z.permute(0, 2, 3, 1).reshape(-1, len(weight))
-
-
-def _border(filters, window):
-    """Return what ones around an image add to the sums of every place.
-
-    Much faster than to convolve images that have been padded: only the weights matter.
-    """
-    taps = filters.sum(1, keepdim=True)
-    ones = taps.new_ones(1, 1, *window.shape[:2])
-    inside = F.conv2d(ones, taps, stride=window.stride, padding=window.margins)
-    border = taps.sum((2, 3)).reshape(1, -1, 1, 1) - inside
-    return border.contiguous(memory_format=torch.channels_last)
 
 
 class _Places:
@@ -91,7 +49,7 @@ class _Places:
     technique : Technique
         Choices on every axis.
     padding_value : {-1, 0, 1}
-        What pads the images.
+        What pads the images: an element whose bits are all 0 or all 1, or nothing.
     **settings
         Further arguments of a dense block.
     """
@@ -100,6 +58,24 @@ class _Places:
         super().__init__(window.n_taps, n_units, technique, **settings)
         self.window = window
         self.padding_value = padding_value
+        self.are_signs = self.reads_signs and isinstance(self.weight_quantizer, SignWeights)
+        self.image_quantizer = ()
+
+    def read(self, quantizer):
+        """Say which quantizer made the images, unless they are signs.
+
+        Parameters
+        ----------
+        quantizer : LevelActivations
+            It belongs to another block, and is no part of this one.
+        """
+        self.image_quantizer = (quantizer,)
+
+    @property
+    def padding(self):
+        """What a padded element is worth."""
+        worths = [quantizer.worth(self.padding_value > 0) for quantizer in self.image_quantizer]
+        return worths[0] if worths and self.padding_value else self.padding_value
 
     def forward(self, x, sample_weight=None):  # noqa: D102
         if sample_weight is not None:
@@ -111,8 +87,9 @@ class _Places:
         """Return the pooled sums of every place and unit."""
         weight, gain = self.weight_quantizer(self.weight), self.dropout.gain
         # What is around an image is not dropped, so it must not gain either.
-        z = convolve(self.dropout(x), weight, self.window, self.padding_value / gain)
-        return z if gain == 1.0 else z * gain
+        padding, signs = self.padding / gain, self.are_signs
+        z = convolve(self.dropout(x), weight, self.window, padding, are_signs=signs)
+        return self.dropout.restore(z)
 
     @property
     def shape(self):
@@ -121,22 +98,12 @@ class _Places:
 
 
 class CodedConvolution(_Places, CodedHidden):
-    """Coded images to one bit per place and unit: convolution, max-pool, batch norm, sign."""
-
-    def __init__(self, window, n_units, technique, padding_value, **settings):
-        super().__init__(window, n_units, technique, padding_value, **settings)
-        code = self.activation_quantizer.encode(torch.zeros(1))
-        is_sign = code.scales.tolist() == [1] and int(code.offset) == 0 and code.unit == 1.0
-        if padding_value and not is_sign:
-            raise ValueError(
-                f"padding_value={padding_value} has no meaning for the activations of technique "
-                f"{technique.name!r}, which are not -1 and +1; padding_value=0 has."
-            )
+    """Coded images to a code per place and unit: convolution, max-pool, batch norm, quantizer."""
 
     def frozen_signal(self):
-        """Return what the frozen block gives: a plain sign code of images."""
-        self.activation_quantizer.freeze()
-        return Signal(BitImage(self.shape))
+        """Return what the frozen block gives: the code of the pooled images."""
+        signal = super().frozen_signal()
+        return signal._replace(value=signal.value.at_places(self.window.pooled))
 
     def pack(self):  # noqa: D102
         weights, output, negated = self.folded()
@@ -170,7 +137,6 @@ class RealConvolution(_Places, RealHidden):
         super().__init__(window, n_units, technique, 0, **settings)
 
     def freeze(self, signal):  # noqa: D102
-        super().freeze(signal)
         return Signal(Reals(math.prod(self.shape)))
 
     def pack(self):  # noqa: D102
@@ -180,8 +146,9 @@ class RealConvolution(_Places, RealHidden):
             "window": self.window,
             "rectify": isinstance(self.nonlinearity, nn.ReLU),
         }
-        if self.weight_quantizer.coded:
-            matrix, unit = self.weight_matrix()
+        matrix, unit = self.weight_matrix() if self.weight_quantizer.coded else (None, 1.0)
+        if matrix is not None and matrix.is_sign:
+            unit = torch.as_tensor(unit).numpy()
             return MixedConv(matrix, scales=(slope * unit).astype(np.float32), **kept)
         weights = self.weight_quantizer(self.weight.detach()).numpy().astype(np.float32)
         return RealConv(weights, scales=slope.astype(np.float32), **kept)
@@ -267,18 +234,29 @@ def _plain(layers, technique, generator):
     return layers
 
 
+def _reading(layers, technique, generator):
+    """Let each layer know whose codes it reads."""
+    for before, layer in pairwise(layers):
+        layer.read(before.activation_quantizer)
+    return layers
+
+
 def _around(layers, technique, generator):
     """Lead a stream of reals around all layers but the first."""
     return layers[:1] + [Residual([layer], _skip(layer)) for layer in layers[1:]]
 
 
-def _around_signs(layers, technique, generator):
-    """Lead a stream of integers around all layers but the first; they read it as signs."""
+def _around_codes(layers, technique, generator):
+    """Lead a stream of integers around all layers but the first; they read it as codes."""
 
     def signs(shape):
         return StreamSign(shape[:2], shape[2], technique, generator)
 
-    branches = [Residual([signs(b.window.shape), b], _skip(b)) for b in layers[1:]]
+    branches = []
+    for layer in layers[1:]:
+        norm = signs(layer.window.shape)
+        layer.read(norm.activation_quantizer)
+        branches.append(Residual([norm, layer], _skip(layer)))
     return layers[:1] + branches + [signs(layer.shape) for layer in layers[-1:]]
 
 
@@ -291,7 +269,7 @@ def _skip(layer):
 
 _CHAINS = {
     (False, False): _Chain(RealConvolution, _plain),
-    (False, True): _Chain(CodedConvolution, _plain),
+    (False, True): _Chain(CodedConvolution, _reading),
     (True, False): _Chain(RealConvolution, _around),
-    (True, True): _Chain(CodedConvolutionSums, _around_signs),
+    (True, True): _Chain(CodedConvolutionSums, _around_codes),
 }

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from skbnn.bits import backend, pack_bits, unpack_bits
+from skbnn.bits import backend, pack_bits, signs, unpack_bits
 from skbnn.nn.block import Signal
 from skbnn.nn.quantizers import make_quantizer
 from skbnn.packed.encode import Standardize, Thermometer, refuse_not_finite, thresholds_of
@@ -42,7 +42,7 @@ class Rows(Dataset):
         raise TypeError(f"{type(self).__name__} defines no take(index).")
 
     def batch(self, index):
-        """Return some of the rows as a float32 Tensor of shape (n, n_in), ready to train on."""
+        """Return some of the rows as a Tensor of shape (n, n_in): float32, or int8 for signs."""
         raise TypeError(f"{type(self).__name__} defines no batch(index).")
 
 
@@ -57,8 +57,7 @@ class CodedRows(Rows):
         return CodedRows(self.data[index], self.n_bits)
 
     def batch(self, index):  # noqa: D102
-        bits = unpack_bits(self.data[index], self.n_bits)
-        return torch.from_numpy(bits).to(torch.float32).mul_(2.0).sub_(1.0)
+        return torch.from_numpy(signs(unpack_bits(self.data[index], self.n_bits)))
 
 
 class RealRows(Rows):

@@ -1,6 +1,7 @@
 """Dense blocks: coded ones, which become integer operations, and real ones for the controls."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -8,15 +9,16 @@ from torch import nn
 
 from skbnn.bits import pack_bits
 from skbnn.nn.block import Block, Signal
-from skbnn.nn.named import named
+from skbnn.nn.levels import LevelBlock
+from skbnn.nn.nonlinearities import make_nonlinearity
 from skbnn.nn.normalizers import BatchNorm, make_normalizer
 from skbnn.nn.quantizers import make_quantizer
 from skbnn.nn.randomness import Dropout
 from skbnn.packed.checks import narrowest
 from skbnn.packed.folding import fold
-from skbnn.packed.linear import BinaryLinear, MixedLinear, RealLinear, negate
-from skbnn.packed.outputs import ClassScores, SignThreshold, Sums
-from skbnn.packed.values import INT32_MAX, BitCode, BitMatrix, IntStream, Reals
+from skbnn.packed.linear import BinaryLinear, MixedLinear, RealLinear, negate, times
+from skbnn.packed.outputs import ClassScores, ShiftedScores, SignThreshold, Sums
+from skbnn.packed.values import INT32_MAX, BitMatrix, IntStream, Reals
 
 __all__ = [
     "CodedHidden",
@@ -29,7 +31,8 @@ __all__ = [
     "linear_blocks",
 ]
 
-_NONLINEARITIES = {"none": nn.Identity, "relu": nn.ReLU}
+_LEAST_MULTIPLIER = 1 << 12
+_LARGEST_MULTIPLIER = 1 << 20
 
 
 class _Linear(Block):
@@ -49,12 +52,16 @@ class _Linear(Block):
         Source of randomness.
     """
 
+    reads_signs = False
+
     def __init__(self, n_in, n_units, technique, *, init, dropout, generator):
         super().__init__()
         bound = math.sqrt(6 / (n_in + n_units)) if init is None else init
         latent = torch.empty(n_units, n_in).uniform_(-bound, bound, generator=generator)
         self.weight = nn.Parameter(latent)
-        self.weight_quantizer = make_quantizer("weights", technique.weights, generator=generator)
+        self.weight_quantizer = make_quantizer(
+            "weights", technique.weights, generator=generator, n_units=n_units
+        )
         self.dropout = Dropout(dropout, generator)
 
     @property
@@ -63,18 +70,30 @@ class _Linear(Block):
         return self.weight.shape[0]
 
     def weight_matrix(self):
-        """Return the coded weights as the packed program stores them, and their unit."""
+        """Return the coded weights as the packed program stores them, and the unit of each unit.
+
+        Returns
+        -------
+        matrix : BitMatrix
+        unit : float, or float64 Tensor of shape (n_units,)
+        """
         code = self.weight_quantizer.encode(self.weight.detach())
-        words = pack_bits(code.bits.numpy())
-        plain = len(code.bits) == 1 and bool((code.scales == 1).all() and (code.offset == 0).all())
         scales, offsets = code.scales.numpy(), code.offset.numpy()
+        # What all numbers of a unit share belongs to its unit; a single scale becomes 1.
+        common = np.gcd.reduce(np.vstack([scales, offsets]))
+        if self.weight_quantizer.shared_grid:
+            common[:] = np.gcd.reduce(common) & -np.gcd.reduce(common)
+        common = np.maximum(common, 1)
+        scales, offsets = scales // common, offsets // common
+        plain = len(scales) == 1 and bool((scales == 1).all() and (offsets == 0).all())
         matrix = BitMatrix(
-            words,
+            pack_bits(code.bits.numpy()),
             self.weight.shape[1],
             None if plain else scales.astype(np.int32),
             offsets.astype(np.int32) if offsets.any() else None,
         )
-        return matrix, code.unit
+        unit = code.unit * torch.from_numpy(common).double()
+        return matrix, unit if len(unit.unique()) > 1 else float(unit[0])
 
 
 class _Coded(_Linear):
@@ -82,41 +101,39 @@ class _Coded(_Linear):
 
     def __init__(self, n_in, n_units, technique, **settings):
         super().__init__(n_in, n_units, technique, **settings)
-        if not self.weight_quantizer.coded:
+        if technique.packs and not self.weight_quantizer.coded:
             raise ValueError(
                 f"Technique {technique.name!r} has one-bit activations but real weights, which no "
                 "packed operation computes; quantize the weights or make the activations real."
             )
+        rows = make_quantizer("activations", technique.activations)
+        self.reads_signs = rows.coded and rows.is_sign
 
     def sums(self, x):
         """Return the sums of the units, exact integers times the codes' units."""
-        z = self.weight_quantizer.product(self.dropout(x.flatten(1)), self.weight)
-        return z * self.dropout.gain
+        rows = self.dropout(x.flatten(1))
+        z = self.weight_quantizer.product(rows, self.weight, signs=self.reads_signs)
+        return self.dropout.restore(z)
 
     def freeze(self, signal):  # noqa: D102
-        self.weight_quantizer.freeze(self.weight)
         self.takes = signal
         self.matrix, unit = self.weight_matrix()
         self.unit = signal.unit * unit
         return self.frozen_signal()
 
 
-class CodedHidden(_Coded):
-    """Coded rows to one bit per unit: product, batch norm, monotone function, sign.
+class CodedHidden(LevelBlock, _Coded):
+    """Coded rows to a code for each unit: product, batch norm, monotone function, quantizer.
 
-    Frozen, it folds to one integer threshold per unit.
+    Frozen, it folds to integer thresholds: one for each unit where the code is a sign, which then
+    belong to the complemented weights where the unit falls; else one for each step of the levels.
     """
 
     def __init__(self, n_in, n_units, technique, **settings):
         super().__init__(n_in, n_units, technique, **settings)
         self.normalizer = BatchNorm(n_units)
-        self.nonlinearity = named("non-linearity", _NONLINEARITIES, technique.nonlinearity)()
-        self.activation_quantizer = make_quantizer(
-            "activations",
-            technique.activations,
-            surrogate=technique.surrogate,
-            generator=settings["generator"],
-        )
+        self.nonlinearity = make_nonlinearity(technique.nonlinearity, n_units)
+        self.make_levels(technique, settings["generator"])
 
     def forward(self, x, sample_weight=None):  # noqa: D102
         return self.activation_quantizer(self._activation(self.sums(x), sample_weight))
@@ -125,20 +142,24 @@ class CodedHidden(_Coded):
         return self.nonlinearity(self.normalizer(z, sample_weight))
 
     def frozen_signal(self):
-        """Return what the frozen block gives: a plain sign code."""
-        self.activation_quantizer.freeze()
-        return Signal(BitCode(self.n_units))
+        """Return what the frozen block gives: the code of its units."""
+        return self.code_signal()
+
+    @property
+    def largest(self):
+        """The largest absolute sum of each unit."""
+        return self.matrix.n_bits * self.takes.value.largest * self.matrix.largest
+
+    def activation_of(self, sums):
+        """Return what is quantized for some integer sums, one for each unit."""
+        return self._activation(sums * self.unit)
 
     def folded(self):
-        """Return weights, thresholds and which units were negated, once all the rest is folded."""
-
-        def decide(sums):
-            activation = self._activation(torch.from_numpy(sums) * self.unit)
-            return self.activation_quantizer.encode(activation).bits[0].numpy()
-
-        largest = self.matrix.n_bits * self.takes.value.largest * self.matrix.largest
+        """Return weights, output and which units were negated, once all the rest is folded."""
+        if not self.gives_signs:
+            return self.matrix, self.level_codes(), np.zeros(self.n_units, np.bool_)
         with torch.no_grad():
-            folded = fold(decide, largest)
+            folded = fold(self.level_of, self.largest)
         output = SignThreshold(narrowest(folded.thresholds))
         return negate(self.matrix, folded.negated), output, folded.negated
 
@@ -163,7 +184,8 @@ class CodedOutput(_Coded):
         z = self.sums(x)
         if self.score_unit is None:
             return self.normalizer(z, sample_weight)
-        return z / self.unit * self.multipliers + self.offsets
+        scores = z / self.unit * self.multipliers + self.offsets
+        return torch.floor(scores * 2.0**-self.shift)
 
     def frozen_signal(self):
         """Snap the normaliser to integers."""
@@ -172,17 +194,27 @@ class CodedOutput(_Coded):
         code = self.takes.value
         # At least 1: without inputs the multipliers still have to fit.
         largest = torch.from_numpy(code.n_bits * code.largest * self.matrix.largest).clamp(min=1)
+        most = int(largest.max())
         reach = float((slope.abs() * largest + shift.abs()).max())
+        # Sums so large that they leave the multipliers few bits have theirs cut off afterwards.
+        self.shift = 0
+        if most * _LEAST_MULTIPLIER > INT32_MAX:
+            self.shift = math.ceil(math.log2(most * _LARGEST_MULTIPLIER / INT32_MAX))
         # Rounding moves a multiplier by half a step, so a score by half the largest sum.
-        room = INT32_MAX - int(largest.max()) - 1
-        self.score_unit = 2.0 ** math.ceil(math.log2(reach / room)) if reach > 0 else 1.0
-        self.multipliers = torch.round(slope / self.score_unit)
-        self.offsets = torch.round(shift / self.score_unit)
+        room = (INT32_MAX << self.shift) - most - 1
+        unit = 2.0 ** math.ceil(math.log2(reach / room)) if reach > 0 else 1.0
+        self.multipliers = torch.round(slope / unit)
+        self.offsets = torch.round(shift / unit)
+        self.score_unit = unit * 2.0**self.shift
         return None
 
     def pack(self):  # noqa: D102
-        scores = ClassScores(
-            self.multipliers.numpy().astype(np.int32), self.offsets.numpy().astype(np.int32)
+        multipliers = self.multipliers.numpy().astype(np.int32)
+        offsets = self.offsets.numpy().astype(np.int64)
+        scores = (
+            ShiftedScores(multipliers, offsets, self.shift)
+            if self.shift
+            else ClassScores(multipliers, offsets.astype(np.int32))
         )
         return BinaryLinear(self.matrix, self.takes.value, scores)
 
@@ -193,18 +225,28 @@ class CodedSums(_Coded):
     def __init__(self, n_in, n_units, technique, **settings):
         super().__init__(n_in, n_units, technique, **settings)
         self.step = step_of(n_in)
+        self.weight_quantizer.shared_grid = True
 
     def forward(self, x, sample_weight=None):  # noqa: D102
         return self.sums(x) * self.step
 
     def frozen_signal(self):
-        """Return what the frozen block gives: integers of a known size."""
+        """Return what the frozen block gives: integers of a known size, in a power of two."""
+        odd = _odd_part(self.unit)
+        if odd > 1:
+            self.matrix, self.unit = times(self.matrix, odd), self.unit / odd
         code, matrix = self.takes.value, self.matrix
         self.largest = matrix.n_bits * code.largest * int(matrix.largest.max())
         return Signal(IntStream((self.n_units,), self.largest), self.unit * self.step)
 
     def pack(self):  # noqa: D102
         return BinaryLinear(self.matrix, self.takes.value, Sums(self.n_units, self.largest))
+
+
+def _odd_part(unit):
+    """Return the odd factor of a dyadic number."""
+    numerator = Fraction(unit).numerator
+    return numerator // (numerator & -numerator)
 
 
 def step_of(n_in):
@@ -236,10 +278,9 @@ class _Real(_Linear):
     def sums(self, x):
         """Return the sums of the units."""
         w = self.weight_quantizer(self.weight)
-        return nn.functional.linear(self.dropout(x.flatten(1)) * self.dropout.gain, w)
+        return nn.functional.linear(self.dropout.restore(self.dropout(x.flatten(1))), w)
 
     def freeze(self, signal):  # noqa: D102
-        self.weight_quantizer.freeze(self.weight)
         return Signal(Reals(self.n_units))
 
     def pack(self):  # noqa: D102
@@ -249,8 +290,8 @@ class _Real(_Linear):
             "rectify": isinstance(self.nonlinearity, nn.ReLU),
             "is_last": self.is_last,
         }
-        if self.weight_quantizer.coded:
-            matrix, unit = self.weight_matrix()
+        matrix, unit = self.weight_matrix() if self.weight_quantizer.coded else (None, 1.0)
+        if matrix is not None and matrix.is_sign:
             return MixedLinear(matrix, scales=(slope * unit).numpy().astype(np.float32), **kept)
         weights = self.weight_quantizer(self.weight.detach()) * slope[:, None]
         return RealLinear(weights.numpy().astype(np.float32), **kept)
@@ -262,8 +303,8 @@ class RealHidden(_Real):
     def __init__(self, n_in, n_units, technique, **settings):
         super().__init__(n_in, n_units, technique, **settings)
         self.normalizer = BatchNorm(n_units)
-        self.nonlinearity = named("non-linearity", _NONLINEARITIES, technique.nonlinearity)()
-        if not isinstance(self.nonlinearity, nn.ReLU | nn.Identity):
+        self.nonlinearity = make_nonlinearity(technique.nonlinearity, n_units)
+        if technique.packs and not isinstance(self.nonlinearity, nn.ReLU | nn.Identity):
             raise ValueError(
                 f"Technique {technique.name!r} has real activations and the non-linearity "
                 f"{technique.nonlinearity!r}; only 'relu' and 'none' can be packed there."

@@ -4,7 +4,15 @@ import torch.nn.functional as F
 
 from skbnn.nn.named import named
 
-__all__ = ["cross_entropy", "l2", "make_loss", "make_regularizer", "squared_hinge"]
+__all__ = [
+    "bipolar",
+    "cross_entropy",
+    "distillation",
+    "l2",
+    "make_loss",
+    "make_regularizer",
+    "squared_hinge",
+]
 
 
 def cross_entropy(scores, y):
@@ -18,13 +26,28 @@ def squared_hinge(scores, y):
     return (1 - targets * scores).clamp(min=0).square().mean(1)
 
 
+def distillation(scores, teacher):
+    """Return the cross-entropy of each row with the class probabilities of a teacher's scores."""
+    return -(F.softmax(teacher, 1) * F.log_softmax(scores, 1)).sum(1)
+
+
 def l2(weight):
     """Return half the sum of squares of a latent weight matrix."""
     return 0.5 * weight.square().sum()
 
 
+def bipolar(weight):
+    """Return ``sum(1 - w^2)`` of a latent weight matrix, which is least at -1 and +1.
+
+    References
+    ----------
+    Tang, Hua, Wang, How to Train a Compact Binary Neural Network with High Accuracy?, AAAI 2017.
+    """
+    return (1 - weight.square()).sum()
+
+
 _LOSSES = {"cross_entropy": cross_entropy, "squared_hinge": squared_hinge}
-_REGULARIZERS = {"l2": l2}
+_REGULARIZERS = {"l2": l2, "bipolar": bipolar}
 
 
 def make_loss(loss):

@@ -59,6 +59,23 @@ class Network(nn.Module):
         self.load_state_dict({name: torch.from_numpy(a.copy()) for name, a in arrays.items()})
         return self
 
+    def adopt(self, other):
+        """Take over what another network has too, of the same name and shape.
+
+        Parameters
+        ----------
+        other : Network
+            A trained network.
+        """
+        own = self.state_dict()
+        # The scale that makes sums into logits belongs to the weights as they are quantized here.
+        shared = {
+            name: value
+            for name, value in other.state_dict().items()
+            if name in own and own[name].shape == value.shape and not name.endswith(".gain")
+        }
+        self.load_state_dict({**own, **shared})
+
     def freeze(self):
         """Turn to float64 and evaluation, and snap real constants to the packed integers.
 

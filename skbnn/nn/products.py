@@ -11,14 +11,21 @@ products are as fast; the rounding is far below the noise of a batch. Elsewhere 
 
 from functools import cache
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
-from skbnn.bits import sign_bits
+from skbnn.bits import backend, sign_bits, signs
 
-__all__ = ["coded_product", "sign_product"]
+__all__ = [
+    "coded_product",
+    "column_levels",
+    "floats",
+    "int8_is_fast",
+    "row_levels",
+    "sign_product",
+]
 
+_KERNELS = backend()
 _SMALL = 1 << 20
 
 
@@ -28,22 +35,51 @@ def _has(*instructions):
     return any(getattr(torch.cpu, f"_is_{name}_supported", bool)() for name in instructions)
 
 
-def _int8_is_fast():
+def int8_is_fast():
+    """Whether 8-bit products are fast on this machine."""
     return hasattr(torch, "_int_mm") and _has("avx512_vnni", "vnni", "amx_tile")
 
 
-def _levels(grad, dim):
-    """Round a gradient to 8 bits, on a scale for each slice along the other dimension.
+def row_levels(grad):
+    """Round each row of a gradient to 8 bits of its largest value.
+
+    Parameters
+    ----------
+    grad : float32 Tensor of shape (n, m)
+        On the CPU.
 
     Returns
     -------
-    levels : int8 Tensor
-    scales : float32 Tensor that broadcasts against it
+    levels : int8 Tensor of shape (n, m)
+    scales : float32 Tensor of shape (n, 1)
         ``levels * scales`` is the gradient, within half a scale.
     """
-    # A gradient of zeros has levels of zeros, on any scale.
-    scales = (grad.abs().amax(dim, keepdim=True) / 127).clamp_(min=torch.finfo(grad.dtype).tiny)
-    return (grad / scales).round_().to(torch.int8), scales
+    scales = torch.empty(len(grad), 1)
+    return _levels(grad, _KERNELS.round_rows, scales), scales
+
+
+def column_levels(grad):
+    """Round each column of a gradient to 8 bits of its largest value.
+
+    Parameters
+    ----------
+    grad : float32 Tensor of shape (n, m)
+        On the CPU.
+
+    Returns
+    -------
+    levels : int8 Tensor of shape (n, m)
+    scales : float32 Tensor of shape (m, 1)
+        ``levels * scales.t()`` is the gradient, within half a scale.
+    """
+    scales = torch.empty(grad.shape[1], 1)
+    return _levels(grad, _KERNELS.round_columns, scales), scales
+
+
+def _levels(grad, round_to, scales):
+    levels = torch.empty(grad.shape, dtype=torch.int8)
+    round_to(grad.contiguous().numpy(), levels.numpy(), scales.view(-1).numpy())
+    return levels
 
 
 def _whole(w):
@@ -53,13 +89,10 @@ def _whole(w):
 
 def _signs(w):
     """Return the signs of a tensor as int8, in a quarter of the time of torch's comparison."""
-    bits = sign_bits(w.detach().numpy()).view(np.int8)
-    bits += bits
-    bits -= 1
-    return torch.from_numpy(bits)
+    return torch.from_numpy(signs(sign_bits(w.detach().numpy())))
 
 
-def _floats(sums):
+def floats(sums):
     """Return int32 sums as float32, in the same memory."""
     return sums.view(torch.float32).copy_(sums)
 
@@ -71,18 +104,18 @@ class _Int8Product(torch.autograd.Function):
     def forward(ctx, x, w, quantize):
         x, w = x.to(torch.int8), quantize(w)
         ctx.save_for_backward(x, w)
-        return _floats(torch._int_mm(x, w.t()))
+        return floats(torch._int_mm(x, w.t()))
 
     @staticmethod
     def backward(ctx, grad):
         x, w = ctx.saved_tensors
         grad_x = grad_w = None
         if ctx.needs_input_grad[0]:
-            levels, scales = _levels(grad, 1)
-            grad_x = _floats(torch._int_mm(levels, w)).mul_(scales)
+            levels, scales = row_levels(grad)
+            grad_x = floats(torch._int_mm(levels, w)).mul_(scales)
         if ctx.needs_input_grad[1]:
-            levels, scales = _levels(grad, 0)
-            grad_w = _floats(torch._int_mm(levels.t(), x)).mul_(scales.t())
+            levels, scales = column_levels(grad)
+            grad_w = floats(torch._int_mm(levels.t(), x)).mul_(scales)
         return grad_x, grad_w, None
 
 
@@ -133,4 +166,4 @@ def _is_fast(x, w):
     # Where a dimension is 1 its stride is arbitrary, and torch's 8-bit product can be wrong without
     # a word: github.com/pytorch/pytorch/issues/195066.
     is_large = x.shape[0] * w.numel() >= _SMALL and min(*x.shape, *w.shape) > 1
-    return is_large and w.dtype == torch.float32 and x.device.type == "cpu" and _int8_is_fast()
+    return is_large and w.dtype == torch.float32 and x.device.type == "cpu" and int8_is_fast()

@@ -82,8 +82,13 @@ class Dropout(nn.Module):
         """What makes up for the dropped inputs: ``1 / (1 - p)`` in training, else 1."""
         return 1.0 / (1.0 - self.p) if self.training else 1.0
 
+    def restore(self, z):
+        """Return a product of dropped inputs, made up for them: ``gain`` times it."""
+        gain = self.gain
+        return z if gain == 1.0 else z * gain
+
     def forward(self, x):  # noqa: D102
         if not self.training or self.p == 0.0:
             return x
         kept = _levels(x.shape, self.generator) >= round(self.p * _LEVELS)
-        return x * torch.from_numpy(kept.astype(np.float32)).to(x.device, x.dtype)
+        return x * torch.from_numpy(kept.view(np.int8)).to(x.device, x.dtype)

@@ -15,12 +15,12 @@ from torch import nn
 
 from skbnn.bits import pack_bits
 from skbnn.nn.block import Block, Signal
+from skbnn.nn.levels import LevelBlock
 from skbnn.nn.normalizers import BatchNorm
-from skbnn.nn.quantizers import make_quantizer, straight_through
+from skbnn.nn.quantizers import straight_through
 from skbnn.packed import stream as packed
 from skbnn.packed.checks import narrowest
-from skbnn.packed.folding import fold
-from skbnn.packed.values import BitCode
+from skbnn.packed.levels import StreamLevels
 
 __all__ = [
     "CodedPositions",
@@ -156,10 +156,11 @@ class RealPositions(Block):
         return packed.Affine(np.ones_like(shifts), shifts)
 
 
-class StreamSign(Block):
-    """The stream as bits: batch norm over rows and places, then sign.
+class StreamSign(LevelBlock):
+    """The stream as a code: batch norm over rows and places, then a quantizer, sign for instance.
 
-    Packed, it is one comparison for each channel, found by bisection of the trained chain.
+    Packed, it is a comparison for each step of the levels and each channel, found by bisection of
+    the trained chain.
 
     Parameters
     ----------
@@ -175,59 +176,27 @@ class StreamSign(Block):
 
     def __init__(self, places, channels, technique, generator):
         super().__init__()
+        self.n_units = channels
         self.normalizer = BatchNorm(channels)
-        self.activation_quantizer = make_quantizer(
-            "activations",
-            technique.activations,
-            surrogate=technique.surrogate,
-            generator=generator,
-        )
+        self.make_levels(technique, generator)
 
     def forward(self, x, sample_weight=None):  # noqa: D102
         rows = self.normalizer(*flatten_places(x, sample_weight))
         return self.activation_quantizer(rows).view(x.shape)
 
     def freeze(self, signal):  # noqa: D102
-        self.activation_quantizer.freeze()
-        self.takes = signal
-        *places, channels = signal.value.shape
-        return Signal(BitCode(channels).at_places(places))
+        self.takes, self.largest = signal, signal.value.largest
+        given = self.code_signal()
+        return given._replace(value=given.value.at_places(signal.value.shape[:2]))
+
+    def activation_of(self, sums):  # noqa: D102
+        return self.normalizer(sums * self.takes.unit)
 
     def pack(self):  # noqa: D102
-        stream, unit = self.takes.value, self.takes.unit
-        thresholds, flipped = fold_channels(
-            lambda sums: self.normalizer(sums * unit), self.activation_quantizer, stream
-        )
-        return packed.StreamSign(stream, thresholds, pack_bits(flipped))
-
-
-def fold_channels(normalize, quantizer, stream):
-    """Fold a monotone function and sign of each channel to a comparison, perhaps flipped.
-
-    Parameters
-    ----------
-    normalize : callable
-        Maps a float64 Tensor of whole numbers, one for each channel, to pre-activations.
-    quantizer : Quantizer
-        Sign.
-    stream : IntStream
-        What is compared.
-
-    Returns
-    -------
-    thresholds : int16 or int32 ndarray of shape (n_channels,)
-    flipped : bool ndarray of shape (n_channels,)
-        The bit is ``(x >= threshold) != flipped``.
-    """
-
-    def decide(sums):
-        return quantizer.encode(normalize(torch.from_numpy(sums))).bits[0].numpy()
-
-    with torch.no_grad():
-        folded = fold(decide, np.full(stream.shape[-1], stream.largest))
-    # -x >= t is not (x >= 1 - t).
-    thresholds = np.where(folded.negated, 1 - folded.thresholds, folded.thresholds)
-    return narrowest(thresholds), folded.negated
+        if not self.gives_signs:
+            return StreamLevels(self.takes.value, self.level_codes())
+        (thresholds,), falls = self.fold_levels()
+        return packed.StreamSign(self.takes.value, thresholds, pack_bits(falls))
 
 
 class StreamNorm(Block):

@@ -11,7 +11,17 @@ import torch
 
 from skbnn.nn.named import named
 
-__all__ = ["EDE", "ApproxSign", "Clipped", "Identity", "Surrogate", "Tanh", "make_surrogate"]
+__all__ = [
+    "EDE",
+    "ApproxSign",
+    "Clipped",
+    "Identity",
+    "Power",
+    "SignSwish",
+    "Surrogate",
+    "Tanh",
+    "make_surrogate",
+]
 
 
 class Surrogate:
@@ -117,12 +127,68 @@ class EDE(Surrogate):
         return torch.ops.aten.tanh_backward(grad, torch.tanh(t * x)) * (max(1 / t, 1.0) * t)
 
 
+class Power(Surrogate):
+    """Derivative of ``sign(x) abs(x)^(1/o)``: ``abs(x)^((1-o)/o) / o`` for ``m < abs(x) <= t``.
+
+    Nearer to 0 than m it is the slope of the chord, ``m^(1/o) / m``, which has no pole; beyond t it
+    is 0. ``o = 1 + (1 - cos(pi progress / 2)) (o_max - 1)`` rises from 1, which is a clipped
+    straight-through estimator, to ``o_max``.
+
+    Parameters
+    ----------
+    o_max : float, default=3.0
+        Power at the end.
+    m, t : float, default=0.1 and 1.5
+        Ends of the active zone.
+
+    References
+    ----------
+    Wu et al., Estimator Meets Equilibrium Perspective (ReSTE), ICCV 2023, arXiv 2308.06689.
+    """
+
+    def __init__(self, o_max=3.0, m=0.1, t=1.5):
+        self.o_max = o_max
+        self.m = m
+        self.t = t
+
+    def backward(self, grad, x, progress):  # noqa: D102
+        o = 1 + (1 - math.cos(math.pi * progress / 2)) * (self.o_max - 1)
+        size = x.abs()
+        slope = size.clamp(min=self.m).pow((1 - o) / o) / o
+        slope = torch.where(size > self.m, slope, self.m ** (1 / o) / self.m)
+        return grad * slope * (size <= self.t)
+
+
+class SignSwish(Surrogate):
+    """Derivative of the SignSwish: ``b (2 - b x tanh(b x / 2)) / (1 + cosh(b x))``.
+
+    Parameters
+    ----------
+    b : float, default=5.0
+        Steepness.
+
+    References
+    ----------
+    Darabi et al., BNN+, 2018, arXiv 1812.11800.
+    """
+
+    def __init__(self, b=5.0):
+        self.b = b
+
+    def backward(self, grad, x, progress):  # noqa: D102
+        # Beyond 80 the derivative is 0 in any case, and cosh would leave float32.
+        z = (self.b * x).clamp(-80, 80)
+        return grad * self.b * (2 - z * torch.tanh(z / 2)) / (1 + torch.cosh(z))
+
+
 _SURROGATES = {
     "identity": Identity,
     "clipped": Clipped,
     "approx_sign": ApproxSign,
     "ede": EDE,
     "tanh": Tanh,
+    "power": Power,
+    "sign_swish": SignSwish,
 }
 
 

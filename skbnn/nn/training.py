@@ -18,16 +18,20 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from skbnn.nn.inputs import Rows
-from skbnn.nn.losses import make_loss, make_regularizer
+from skbnn.nn.losses import distillation, make_loss, make_regularizer
 from skbnn.nn.named import named
+from skbnn.nn.optimizers import make_optimizer
 
-__all__ = ["EarlyStopping", "Examples", "Run", "Training", "accuracy"]
+__all__ = ["EarlyStopping", "Examples", "Run", "Training", "accuracy", "scores_of"]
 
 _LAST_RATE = 1e-3
 _SMALL_STEP = 1 << 23
-_OPTIMIZERS = {
-    "adam": partial(torch.optim.Adam, fused=True),
-    "sgd": torch.optim.SGD,
+_SCHEDULES = {
+    "cosine": lambda progress: 0.5 * (1 + math.cos(math.pi * progress)),
+    "linear": lambda progress: 1 - progress,
+    # Such that with the last rate it is a geometric sequence.
+    "exponential": lambda progress: (_LAST_RATE**progress - _LAST_RATE) / (1 - _LAST_RATE),
+    "constant": lambda progress: 1.0,
 }
 
 
@@ -38,7 +42,7 @@ class Training:
     Parameters
     ----------
     learning_rate : float
-        Initial rate; it follows a cosine to a thousandth of itself, or stays if ``constant``.
+        Initial rate; it follows the technique's schedule, or stays if ``constant``.
     max_iter : int
         Epochs.
     batch_size : int
@@ -71,12 +75,15 @@ class Examples(Dataset):
         Class indices.
     sample_weight : float ndarray of shape (n_rows,) or None
         Weights, of mean 1; None for equal ones.
+    teacher : float32 ndarray of shape (n_rows, n_classes) or None
+        Class scores of a teacher.
     """
 
-    def __init__(self, rows: Rows, y, sample_weight=None):
+    def __init__(self, rows: Rows, y, sample_weight=None, teacher=None):
         self.rows = rows
         self.y = y
         self.sample_weight = sample_weight
+        self.teacher = teacher
 
     def __len__(self):
         """Return the number of rows."""
@@ -85,16 +92,18 @@ class Examples(Dataset):
     def take(self, index):
         """Return some of the examples."""
         weight = None if self.sample_weight is None else self.sample_weight[index]
-        return Examples(self.rows.take(index), self.y[index], weight)
+        teacher = None if self.teacher is None else self.teacher[index]
+        return Examples(self.rows.take(index), self.y[index], weight, teacher)
 
     def batch(self, index):
         """Return a batch in skorch's form: keywords of the network, arguments of the loss."""
         x = {"x": self.rows.batch(index)}
         y = torch.from_numpy(self.y[index])
+        taught = () if self.teacher is None else (torch.from_numpy(self.teacher[index]),)
         if self.sample_weight is None:
-            return x, (y, torch.ones(len(index)))
+            return x, (y, torch.ones(len(index)), *taught)
         weight = torch.from_numpy(self.sample_weight[index].astype(np.float32))
-        return {**x, "sample_weight": weight}, (y, weight)
+        return {**x, "sample_weight": weight}, (y, weight, *taught)
 
 
 class _Batches:
@@ -117,7 +126,10 @@ class _Batches:
 
 
 class _Loss(nn.Module):
-    """Weighted mean of the technique's loss, plus its regularizer on the latent weights."""
+    """Weighted mean of the technique's loss, plus its regularizer on the latent weights.
+
+    Where examples have a teacher's scores, a share of the loss is that of distillation.
+    """
 
     def __init__(self, technique, latent, alpha):
         super().__init__()
@@ -125,10 +137,14 @@ class _Loss(nn.Module):
         self.regularizer = make_regularizer(technique.regularizer)
         self.latent = latent
         self.alpha = alpha
+        self.taught = technique.distillation
 
     def forward(self, scores, target):
-        y, weight = target
-        loss = (self.loss(scores, y) * weight).mean()
+        y, weight, *teacher = target
+        losses = self.loss(scores, y)
+        for given in teacher:
+            losses = torch.lerp(losses, distillation(scores, given), self.taught)
+        loss = (losses * weight).mean()
         if self.alpha:
             loss = loss + self.alpha / len(y) * sum(map(self.regularizer, self.latent))
         return loss
@@ -141,7 +157,8 @@ class _Steps(Callback):
         self.network = network
         self.latent = latent
         self.clip = technique.latent_clip
-        self.constant = settings.constant
+        schedule = "constant" if settings.constant else technique.schedule
+        self.schedule = named("schedule", _SCHEDULES, schedule)
         self.total = settings.max_iter * n_batches
         self.step = 0
 
@@ -149,9 +166,7 @@ class _Steps(Callback):
         self.network.set_progress(self.step / self.total)
 
     def on_batch_begin(self, net, **kwargs):
-        if self.constant:
-            return
-        wave = 0.5 * (1 + math.cos(math.pi * self.step / self.total))
+        wave = self.schedule(self.step / self.total)
         for group in net.optimizer_.param_groups:
             group["lr"] = group["initial_lr"] * (_LAST_RATE + (1 - _LAST_RATE) * wave)
 
@@ -163,7 +178,7 @@ class _Steps(Callback):
                     weight.clamp_(-self.clip, self.clip)
 
 
-def _parameter_groups(network, technique, learning_rate):
+def _parameter_groups(network, technique, learning_rate, separate):
     """Return the optimizer's groups, one for each rate: latent matrices may have scaled ones."""
     latent = network.latent()
     parameters_of = {}
@@ -171,10 +186,10 @@ def _parameter_groups(network, technique, learning_rate):
         rate = learning_rate
         if name in latent and technique.learning_rate_scaling == "glorot":
             rate *= math.sqrt(sum(parameter.shape) / 1.5)
-        parameters_of.setdefault(rate, []).append(parameter)
+        parameters_of.setdefault((rate, separate and name in latent), []).append(parameter)
     return [
-        {"params": parameters, "lr": rate, "initial_lr": rate}
-        for rate, parameters in parameters_of.items()
+        {"params": parameters, "lr": rate, "initial_lr": rate, "latent": is_latent}
+        for (rate, is_latent), parameters in parameters_of.items()
     ]
 
 
@@ -220,8 +235,7 @@ class Run:
         network.to(settings.device)
         latent = list(network.latent().values())
         batches = _Batches(examples, settings.batch_size, generator)
-        groups = _parameter_groups(network, technique, settings.learning_rate)
-        make_optimizer = named("optimizer", _OPTIMIZERS, technique.optimizer)
+        groups_of = partial(_parameter_groups, network, technique, settings.learning_rate)
         self.latent = latent
         self.flip_ratios = []
         self.examples = examples
@@ -230,7 +244,7 @@ class Run:
         self.net = NeuralNet(
             network,
             criterion=_Loss(technique, latent, settings.alpha),
-            optimizer=lambda _, lr: make_optimizer(groups, lr=lr),
+            optimizer=lambda _, lr: make_optimizer(technique.optimizer, groups_of, lr),
             lr=settings.learning_rate,
             iterator_train=lambda _, batch_size: batches,
             train_split=None,
@@ -290,6 +304,32 @@ def _flip_ratio(before, after):
     return flips / max(1, sum(signs.numel() for signs in after))
 
 
+def scores_of(network, examples, batch_size=1024):
+    """Return the class scores that a network gives examples.
+
+    Parameters
+    ----------
+    network : Network
+        In any mode; it is in evaluation mode afterwards.
+    examples : Examples
+        Rows.
+    batch_size : int, default=1024
+        Rows at once.
+
+    Returns
+    -------
+    scores : float32 ndarray of shape (n_rows, n_classes)
+    """
+    network.eval()
+    device = next(network.parameters()).device
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(examples), batch_size):
+            index = np.arange(start, min(start + batch_size, len(examples)))
+            parts.append(network(examples.rows.batch(index).to(device)).cpu())
+    return torch.cat(parts).numpy()
+
+
 def accuracy(network, examples, batch_size=1024):
     """Return the weighted accuracy of a network on examples.
 
@@ -306,17 +346,8 @@ def accuracy(network, examples, batch_size=1024):
     -------
     accuracy : float
     """
-    network.eval()
-    device = next(network.parameters()).device
-    right = total = 0.0
-    with torch.no_grad():
-        for start in range(0, len(examples), batch_size):
-            index = np.arange(start, min(start + batch_size, len(examples)))
-            x, (y, weight) = examples.batch(index)
-            hits = network(x["x"].to(device)).argmax(1).cpu() == y
-            right += float((hits * weight).sum())
-            total += float(weight.sum())
-    return right / total
+    hits = scores_of(network, examples, batch_size).argmax(1) == examples.y
+    return float(np.average(hits, weights=examples.sample_weight))
 
 
 class EarlyStopping:

@@ -1,7 +1,7 @@
 """Transformers: tokens, and pre-norm blocks of attention and feed-forward layers on a stream."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -165,13 +165,17 @@ def transformer_blocks(
     make_rule(attention, n_heads, d_model // n_heads, n_tokens, technique, generator)
     owners = owners.astype(np.uint8) if n_tokens <= 256 else narrowest(owners)
     tokens = kinds.tokens_operation(owners, places)
+    # Attention compares queries and keys bit by bit, whatever the other activations are.
+    signs = (
+        replace(technique, activations="sign", nonlinearity="none") if probe.coded else technique
+    )
     n_hidden = max(1, round(mlp_ratio * d_model))
 
-    def dense(kind, n_in, n_units, dropout=0.0):
+    def dense(kind, n_in, n_units, dropout=0.0, technique=technique):
         return kind(n_in, n_units, technique, init=init, dropout=dropout, generator=generator)
 
-    def each(*args):
-        return EachPlace(dense(*args), places)
+    def each(*args, **settings):
+        return EachPlace(dense(*args, **settings), places)
 
     def norm():
         return kinds.norm(places, d_model, technique, generator)
@@ -185,7 +189,7 @@ def transformer_blocks(
         kinds.positions((*places, d_model), step_of(tokens.length) / _FINER, generator),
     ]
     for _ in range(n_layers):
-        project = each(kinds.project, d_model, 3 * d_model)
+        project = each(kinds.project, d_model, 3 * d_model, technique=signs)
         blocks.append(Residual([norm(), project, attend(), each(kinds.sums, d_model, d_model)]))
         hidden = each(kinds.hidden, d_model, n_hidden)
         blocks.append(Residual([norm(), hidden, each(kinds.sums, n_hidden, d_model)]))

@@ -4,8 +4,9 @@ Read in this order: :mod:`~skbnn.packed.values` (what flows), :mod:`~skbnn.packe
 bits) and :mod:`~skbnn.packed.images` (the same for pixels), :mod:`~skbnn.packed.linear` (bits to
 sums) and :mod:`~skbnn.packed.conv` (the same for windows), :mod:`~skbnn.packed.outputs` (sums to
 bits or scores), :mod:`~skbnn.packed.stream` (residual branches),
-:mod:`~skbnn.packed.attention` (what tokens choose), :mod:`~skbnn.packed.model` (the
-whole). Nothing here imports torch or scikit-learn.
+:mod:`~skbnn.packed.attention` (what tokens choose), :mod:`~skbnn.packed.levels` (both with codes
+of several levels), :mod:`~skbnn.packed.model` (the whole). Nothing here imports torch or
+scikit-learn.
 """
 
 from skbnn.packed.attention import (
@@ -22,9 +23,10 @@ from skbnn.packed.conv import BinaryConv, MixedConv, RealConv
 from skbnn.packed.encode import BitPlanes, Standardize, Thermometer
 from skbnn.packed.format import load
 from skbnn.packed.images import ImageLayout, ImageStandardize, ImageThermometer
+from skbnn.packed.levels import AttentionLevels, StreamLevels
 from skbnn.packed.linear import BinaryLinear, MixedLinear, RealLinear
 from skbnn.packed.model import PackedModel
-from skbnn.packed.outputs import ClassScores, SignThreshold, Sums
+from skbnn.packed.outputs import ClassScores, LevelCodes, ShiftedScores, SignThreshold, Sums
 from skbnn.packed.stream import Affine, EachPlace, Positions, Residual, Shortcut, StreamSign
 from skbnn.packed.values import BitCode, BitImage, BitMatrix, IntStream, Reals
 from skbnn.packed.windows import Window
@@ -32,6 +34,7 @@ from skbnn.packed.windows import Window
 __all__ = [
     "Affine",
     "Attention",
+    "AttentionLevels",
     "BinaryConv",
     "BinaryLinear",
     "BitCode",
@@ -44,6 +47,7 @@ __all__ = [
     "ImageStandardize",
     "ImageThermometer",
     "IntStream",
+    "LevelCodes",
     "MixedConv",
     "MixedLinear",
     "NearestCentroid",
@@ -57,10 +61,12 @@ __all__ = [
     "Residual",
     "RowMaximum",
     "ScoreThreshold",
+    "ShiftedScores",
     "Shortcut",
     "SignThreshold",
     "SoftmaxShare",
     "Standardize",
+    "StreamLevels",
     "StreamSign",
     "Sums",
     "Thermometer",

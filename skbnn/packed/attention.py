@@ -30,6 +30,7 @@ __all__ = [
     "SoftmaxShare",
     "TokenBits",
     "TokenReals",
+    "check_attention",
 ]
 
 TABLE_ONE = 1 << 20
@@ -160,12 +161,9 @@ class Attention(Operation):
     flips: np.ndarray
 
     def __post_init__(self):
-        _require_places(self.places)
         require_array("thresholds", self.thresholds, [np.int16, np.int32], (None,))
         n_units = len(self.thresholds)
-        divides = 1 <= self.rule.n_heads <= n_units and n_units % self.rule.n_heads == 0
-        require(divides, f"{n_units} units cannot be shared by {self.rule.n_heads} heads.")
-        self.rule.check(n_units // self.rule.n_heads)
+        check_attention(self.places, n_units, self.rule)
         inside = np.abs(self.thresholds.astype(np.int64)) <= self.sums.largest + 1
         require(bool(inside.all()), "A threshold lies outside of what sums of values can reach.")
         require_array("flips", self.flips, [np.uint64], (n_words(n_units),))
@@ -198,6 +196,14 @@ class Attention(Operation):
             return out.reshape(len(rows), 1, *self.places, len(flips))
 
         return run
+
+
+def check_attention(places, n_units, rule):
+    """Check that units can be shared by a rule's heads, and that there are tokens to attend to."""
+    _require_places(places)
+    divides = 1 <= rule.n_heads <= n_units and n_units % rule.n_heads == 0
+    require(divides, f"{n_units} units cannot be shared by {rule.n_heads} heads.")
+    rule.check(n_units // rule.n_heads)
 
 
 def _require_places(places):

@@ -17,7 +17,7 @@ from skbnn.bits import interleave, lanes_for, n_words, unpack_bits
 from skbnn.packed.checks import require, require_array
 from skbnn.packed.linear import BinaryProduct
 from skbnn.packed.operation import Operation, register
-from skbnn.packed.outputs import SignThreshold, Sums
+from skbnn.packed.outputs import LevelCodes, SignThreshold, Sums
 from skbnn.packed.values import BitImage, BitMatrix, Reals
 from skbnn.packed.windows import CHUNK_WORDS, Window, layout_of, pool
 
@@ -35,7 +35,7 @@ class BinaryConv(BinaryProduct):
         One row of bits for each unit and plane: line by line, pixel by pixel, channel by channel.
     takes : BitImage
         Meaning of the images it reads.
-    output : SignThreshold or Sums
+    output : SignThreshold, LevelCodes or Sums
         What becomes of the pooled sums.
     window : Window
         Size and step.
@@ -48,7 +48,7 @@ class BinaryConv(BinaryProduct):
 
     weights: BitMatrix
     takes: BitImage
-    output: SignThreshold | Sums
+    output: SignThreshold | LevelCodes | Sums
     window: Window
     padding_value: int
     minima: np.ndarray | None
@@ -86,17 +86,22 @@ class BinaryConv(BinaryProduct):
         limits = np.full((*correction.shape[:2], len(units) * 32), -1, np.int64)
         limits[..., : self.weights.n_units] = (n_bits - thresholds + correction) // 2
         minima = np.zeros(width, np.uint64) if self.minima is None else self.minima
-        is_pooled = window.pool != (1, 1)
+        taps = (*window.kernel, window.stride)
 
         def run(images):
             out = np.empty((len(images), *window.pooled, width), np.uint64)
-            for start, chunk in layout.chunks(images, len(images)):
-                results = out[start : start + len(chunk)]
-                bits = np.empty((len(chunk), *window.places, width), np.uint64)
-                bits = bits if is_pooled else results
-                kernels.compare_windows(chunk[:, 0], *layout.size, units, limits, *ends, bits)
-                if is_pooled:
-                    kernels.pool_images(bits, *window.pool, minima, results)
+            kernels.convolve_signs(
+                images[:, 0],
+                layout.pixel,
+                layout.gathered_bits,
+                taps,
+                units,
+                limits,
+                *ends,
+                window.pool,
+                minima,
+                out,
+            )
             return out[:, None]
 
         return run

@@ -9,6 +9,7 @@ from skbnn.packed.codewords import NearestCentroid, NearestCodeword
 from skbnn.packed.conv import BinaryConv, MixedConv, RealConv
 from skbnn.packed.encode import BitPlanes, Standardize, Thermometer
 from skbnn.packed.images import ImageStandardize, ImageThermometer
+from skbnn.packed.levels import AttentionLevels, StreamLevels
 from skbnn.packed.linear import BinaryLinear, MixedLinear, RealLinear
 from skbnn.packed.stream import Affine, EachPlace, Positions, Residual, Shortcut, StreamSign
 
@@ -173,6 +174,11 @@ def _(operation: StreamSign):
 
 
 @cost.register
+def _(operation: StreamLevels):
+    return {"float32_nbytes": 4 * 2 * operation.output.n_units}
+
+
+@cost.register
 def _(operation: Shortcut):
     return {}
 
@@ -203,11 +209,22 @@ def _(operation: TokenReals):
 
 @cost.register
 def _(operation: Attention):
+    return _attention(operation.places, len(operation.thresholds), 1)
+
+
+@cost.register
+def _(operation: AttentionLevels):
+    # Every step compares the sums of an attention of its own.
+    output = operation.output
+    return _attention(operation.places, output.n_units, len(output.thresholds))
+
+
+def _attention(places, n_units, n_passes):
     # Two products of all pairs of tokens: of queries with keys, and with values.
-    n_tokens, n_units = math.prod(operation.places), len(operation.thresholds)
+    n_tokens = math.prod(places)
     return {
         "float32_nbytes": 4 * 2 * n_units,
-        "binary_ops": 2 * n_tokens**2 * n_units,
+        "binary_ops": n_passes * 2 * n_tokens**2 * n_units,
     }
 
 

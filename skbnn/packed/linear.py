@@ -15,10 +15,10 @@ import numpy as np
 from skbnn.bits import complement, interleave, lanes_for, n_words, unit_masks
 from skbnn.packed.checks import require, require_array
 from skbnn.packed.operation import Operation, register
-from skbnn.packed.outputs import ClassScores, SignThreshold, Sums
+from skbnn.packed.outputs import ClassScores, LevelCodes, ShiftedScores, SignThreshold, Sums
 from skbnn.packed.values import INT32_MAX, BitCode, BitImage, BitMatrix, Reals, Scores
 
-__all__ = ["BinaryLinear", "BinaryProduct", "MixedLinear", "RealLinear", "negate"]
+__all__ = ["BinaryLinear", "BinaryProduct", "MixedLinear", "RealLinear", "negate", "times"]
 
 _LARGEST_SUM = 2**53
 
@@ -79,13 +79,13 @@ class BinaryLinear(BinaryProduct):
         One row of bits for each unit and plane.
     takes : BitCode or BitImage
         Meaning of the rows it reads.
-    output : SignThreshold, ClassScores or Sums
+    output : SignThreshold, LevelCodes, ClassScores, ShiftedScores or Sums
         What becomes of the sums.
     """
 
     weights: BitMatrix
     takes: BitCode | BitImage
-    output: SignThreshold | ClassScores | Sums
+    output: SignThreshold | LevelCodes | ClassScores | ShiftedScores | Sums
 
     def __post_init__(self):
         require(self.takes.n_bits == self.weights.n_bits, "Weights and rows differ in width.")
@@ -172,6 +172,27 @@ def negate(weights, where):
     if offsets is not None:
         offsets = np.where(where, -offsets, offsets).astype(np.int32)
     return BitMatrix(words, weights.n_bits, weights.scales, offsets)
+
+
+def times(weights, factor):
+    """Return a bit matrix with all weights multiplied by a positive whole number.
+
+    Parameters
+    ----------
+    weights : BitMatrix
+        Any matrix.
+    factor : int
+        The number.
+
+    Returns
+    -------
+    product : BitMatrix
+    """
+    scales = (weights.plane_scales * factor).astype(np.int32)
+    offsets = weights.offsets
+    if offsets is not None:
+        offsets = (weights.unit_offsets * factor).astype(np.int32)
+    return BitMatrix(weights.words, weights.n_bits, scales, offsets)
 
 
 class _Real(Operation):

@@ -5,15 +5,18 @@ prepares the function from sums to results.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from skbnn.bits import n_words
+from skbnn.bits import n_words, pack_bits, tail_mask
 from skbnn.packed.checks import Immutable, require, require_array
 from skbnn.packed.operation import register
 from skbnn.packed.values import INT32_MAX, BitCode, IntStream, Scores
 
-__all__ = ["ClassScores", "SignThreshold", "Sums"]
+__all__ = ["ClassScores", "LevelCodes", "ShiftedScores", "SignThreshold", "Sums"]
+
+_MOST_PLANES = 8
 
 
 @register("sign-threshold")
@@ -72,6 +75,110 @@ class SignThreshold(Immutable):
         return run
 
 
+@register("level-codes")
+@dataclass(frozen=True, eq=False)
+class LevelCodes(Immutable):
+    """One of a few levels for each unit, as the bit planes of its code.
+
+    A unit's level is the number of its thresholds that its sum meets; where flipped, the number
+    that it does not. Whatever quantizer chose the levels, its thresholds are all that it needs, and
+    a table of codes. Steps are met one after another, so plane k of a unit is the exclusive or of
+    the steps at which bit k of the code changes.
+
+    Parameters
+    ----------
+    thresholds : int16, int32 or int64 ndarray of shape (n_steps, n_units)
+        Integer thresholds, rising from step to step, falling where flipped.
+    flips : uint64 ndarray of shape (n_words(n_units),)
+        Bit 1 for units whose level falls as the sum rises: a step is met below its threshold.
+    codes : tuple of int
+        Code of each level from the lowest: bit k is the bit of plane k.
+    scales : tuple of int
+        Worth of each plane, as in :class:`~skbnn.packed.values.BitCode`.
+    offset : int
+        Worth of an element apart from its bits.
+    """
+
+    thresholds: np.ndarray
+    flips: np.ndarray
+    codes: tuple[int, ...]
+    scales: tuple[int, ...]
+    offset: int
+
+    def __post_init__(self):
+        require_array("thresholds", self.thresholds, [np.int16, np.int32, np.int64], (None, None))
+        require(len(self.codes) == len(self.thresholds) + 1, "Each level needs its code.")
+        require(1 <= len(self.scales) <= _MOST_PLANES, "A code has one to eight planes.")
+        known = all(0 <= code < 1 << len(self.scales) for code in self.codes)
+        require(known, "A code has a bit that belongs to no plane.")
+        require_array("flips", self.flips, [np.uint64], (n_words(self.n_units),))
+        outside = self.flips & ~tail_mask(self.n_units)
+        require(not outside.any(), "Padding bits of flips must be 0.")
+        _ = self.gives
+        self.freeze_arrays()
+
+    @property
+    def n_units(self):
+        """Number of units."""
+        return self.thresholds.shape[1]
+
+    @property
+    def gives(self):
+        """The code."""
+        return BitCode(self.n_units, self.scales, self.offset)
+
+    def check(self, largest):
+        """Check the thresholds against the largest absolute sum of each unit.
+
+        Raises
+        ------
+        ValueError
+            If a threshold lies beyond every reachable sum by more than one.
+        """
+        inside = np.abs(self.thresholds.astype(np.int64)) <= np.asarray(largest) + 1
+        require(bool(inside.all()), "A threshold lies outside the sums that its unit can reach.")
+
+    def assemble(self, n_rows, compare):
+        """Return the packed planes of rows.
+
+        Parameters
+        ----------
+        n_rows : int
+            Number of rows.
+        compare : callable
+            Maps a step to uint64 words of shape (n_rows, n_words): bit 1 where a unit's sum
+            reaches the step's threshold.
+
+        Returns
+        -------
+        rows : uint64 ndarray of shape (n_rows, n_planes, n_words)
+        """
+        ones = pack_bits(np.ones(self.n_units, np.bool_))
+        starts = [ones * np.uint64(self.codes[0] >> k & 1) for k in range(len(self.scales))]
+        rows = np.empty((n_rows, len(starts), len(ones)), np.uint64)
+        rows[:] = starts
+        for step, (below, above) in enumerate(pairwise(self.codes)):
+            met = compare(step) ^ self.flips
+            for k in range(len(starts)):
+                if (below ^ above) >> k & 1:
+                    rows[:, k] ^= met
+        return rows
+
+    def prepare(self, kernels, dtype):
+        """Return the function from sums of an integer dtype to packed planes."""
+        thresholds, width = self.thresholds.astype(dtype), n_words(self.n_units)
+
+        def run(sums):
+            def compare(step):
+                out = np.empty((len(sums), width), np.uint64)
+                kernels.threshold_sums(sums, thresholds[step], out)
+                return out
+
+            return self.assemble(len(sums), compare)
+
+        return run
+
+
 @register("class-scores")
 @dataclass(frozen=True, eq=False)
 class ClassScores(Immutable):
@@ -120,6 +227,70 @@ class ClassScores(Immutable):
 
         def run(sums):
             return (sums * self.multipliers + self.offsets).astype(np.int32, copy=False)
+
+        return run
+
+
+@register("shifted-scores")
+@dataclass(frozen=True, eq=False)
+class ShiftedScores(Immutable):
+    """Integer class scores of large sums: ``(multiplier * sum + offset) >> shift``.
+
+    Sums of codes of several planes take most of int32, and would leave a multiplier of
+    :class:`ClassScores` too few bits; here the product is an int64, and its lowest
+    bits are cut off.
+
+    Parameters
+    ----------
+    multipliers : int32 ndarray of shape (n_classes,)
+        The last normalisation, snapped to integers.
+    offsets : int64 ndarray of shape (n_classes,)
+        The same.
+    shift : int
+        Bits that are cut off.
+    """
+
+    multipliers: np.ndarray
+    offsets: np.ndarray
+    shift: int
+
+    def __post_init__(self):
+        require_array("multipliers", self.multipliers, [np.int32], (None,))
+        require_array("offsets", self.offsets, [np.int64], (len(self.multipliers),))
+        require(0 <= self.shift <= 52, f"Scores cannot be shifted right by {self.shift} bits.")
+        self.freeze_arrays()
+
+    @property
+    def n_units(self):
+        """Number of classes."""
+        return len(self.multipliers)
+
+    @property
+    def gives(self):
+        """Integer scores."""
+        return Scores(self.n_units)
+
+    def check(self, largest):
+        """Prove that no product leaves what float64 holds exactly, and no score int32.
+
+        Raises
+        ------
+        ValueError
+            If a reachable sum gives a larger one.
+        """
+        # Python's integers: none of these can leave their type.
+        parts = zip(self.multipliers.tolist(), np.asarray(largest).tolist(), strict=True)
+        products = [abs(factor) * most for factor, most in parts]
+        reach = [p + abs(o) for p, o in zip(products, self.offsets.tolist(), strict=True)]
+        fits = max(reach) <= min(INT32_MAX << self.shift, 2**53)
+        require(fits, "A class score can leave the range of int32.")
+
+    def prepare(self, kernels, dtype):
+        """Return the function from sums to int32 scores."""
+        multipliers, offsets, shift = self.multipliers.astype(np.int64), self.offsets, self.shift
+
+        def run(sums):
+            return ((sums * multipliers + offsets) >> shift).astype(np.int32)
 
         return run
 

@@ -143,7 +143,8 @@ def layout_of(window, words, padding_bit, kernels):
     -------
     layout : object
         With the attributes ``words``, the units' words in the order in which the words of a
-        window come; ``size``, height, width and step of the window on what is laid out; and the
+        window come; ``pixel``, which pads; ``gathered_bits``, the bits of a pixel of gathered
+        windows, else 0; ``size``, height, width and step of the window on what is laid out; and the
         method ``chunks(images, most)``, which yields (first image, laid-out images) of shape
         (n, n_planes, height, width, n_words), for chunks of at most ``most`` images that stay in
         cache; a chunk is valid until the next one.
@@ -159,6 +160,8 @@ def layout_of(window, words, padding_bit, kernels):
 
 class _Padded:
     """Windows read where they lie in padded images, each pixel in whole words."""
+
+    gathered_bits = 0
 
     def __init__(self, window, pixel, words):
         self.window, self.pixel, self.words = window, pixel, words
@@ -188,6 +191,7 @@ class _Gathered(_Padded):
         super().__init__(window, pixel, words)
         self.size = (1, 1, 1)
         self.kernels = kernels
+        self.gathered_bits = window.shape[2]
 
     def chunks(self, images, most):  # noqa: D102
         window, width = self.window, self.words.shape[2]

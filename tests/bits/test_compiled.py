@@ -23,10 +23,11 @@ NO_AVX512 = {
 @pytest.mark.parametrize(
     "settings",
     [
-        pytest.param({"NUMBA_BOUNDSCHECK": "1"}, id="bounds-checked", marks=pytest.mark.slow),
+        pytest.param({"NUMBA_BOUNDSCHECK": "1"}, id="bounds-checked"),
         pytest.param(NO_AVX512, id="haswell"),
     ],
 )
+@pytest.mark.slow
 def test_kernels_compiled_with_other_settings(settings, tmp_path):
     here = str(Path(__file__).parent)
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", here]

@@ -169,3 +169,38 @@ def test_encode_images_finds_values_that_are_not_finite(kernels, guarded, values
         out = guarded((2, 3, 4, len(features)), np.uint64)
         args = np.ones(len(features), np.float32), np.array(features, np.int64), (4, 1), out
         assert kernels.encode_images(X, *args) == status
+
+
+@batches
+@shapes
+@pytest.mark.parametrize(("pool", "gathers"), [((1, 1), False), ((2, 1), True)])
+def test_convolve_signs(
+    kernels, random_bits, guarded, frozen, rng, n_images, height, width, n_bits, n_units,
+    rows, columns, stride, pool, gathers,
+):  # fmt: skip
+    images = random_bits(n_images, height, width, n_bits)
+    units = random_bits(n_units, rows, columns, n_bits)
+    margins = (0, 0), (rows // 2, rows // 2), (columns // 2, columns // 2), (0, 0)
+    pixel = random_bits(n_bits)
+    padded = np.where(np.pad(np.ones(images.shape, np.bool_), margins), np.pad(images, margins),
+                      pixel)  # fmt: skip
+    counts = mismatches(padded, units, stride)
+    limits = rng.integers(0, rows * columns * n_bits + 1, n_units)
+    bits = counts <= limits
+    n_lines, n_places = bits.shape[1:3]
+    pool = min(pool[0], n_lines), pool[1]
+    minima = random_bits(n_units)
+    parts = [bits[:, i :: pool[0]][:, : n_lines // pool[0]] for i in range(pool[0])]
+    expected = np.where(minima, np.all(parts, 0), np.any(parts, 0))
+    flat = pack_bits(units.reshape(n_units, -1)) if gathers else None
+    blocks = interleave(flat, 32) if gathers else packed_units(units, 32)
+    bounds = np.full((1, 1, len(blocks) * 32), -1, np.int64)
+    bounds[..., :n_units] = limits
+    out = guarded((*expected.shape[:3], n_words(n_units)), np.uint64)
+    ends = np.array([0, n_lines], np.int64), np.array([0, n_places], np.int64)
+    kernels.convolve_signs(
+        frozen(pack_bits(images)), frozen(pack_bits(pixel)), n_bits if gathers else 0,
+        (rows, columns, stride), frozen(blocks), frozen(bounds), *ends, pool,
+        frozen(pack_bits(minima)), out,
+    )  # fmt: skip
+    np.testing.assert_array_equal(out, pack_bits(expected))

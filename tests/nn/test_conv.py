@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from skbnn.bits import backend, pack_bits, unpack_bits
 from skbnn.nn.block import Signal
-from skbnn.nn.conv import CodedConvolution, RealConvolution, conv_blocks, convolve
-from skbnn.nn.quantizers import Code, SignActivations
+from skbnn.nn.conv import CodedConvolution, RealConvolution, conv_blocks
+from skbnn.nn.convolution import convolve
+from skbnn.nn.quantizers import make_quantizer
 from skbnn.packed import BitImage, MixedConv, RealConv, Window
 from skbnn.packed.values import Reals
 from skbnn.techniques import get_technique, list_techniques
@@ -199,17 +200,20 @@ def test_kernels_and_pools_are_cut_to_the_image(technique):
     assert x.shape == (4, 1, 1, 8)
 
 
-def test_a_padding_without_meaning_is_refused():
-    class ZeroOne(SignActivations):
-        def encode(self, x):
-            code = super().encode(x)
-            return Code(code.bits, code.scales, code.offset + 1, 0.5)
-
-    technique = replace(BNN, name="zero-one", activations=ZeroOne)
+@pytest.mark.parametrize(("padding_value", "bit"), [(-1, 0), (0, None), (1, 1)])
+def test_what_pads_is_an_element_of_the_images_code(padding_value, bit):
+    """All its bits are 0, or 1, whatever its quantizer makes of them; or it is nothing."""
+    technique = replace(BNN, activations="adaptive")
     make = {"init": None, "dropout": 0.0, "generator": torch.Generator().manual_seed(0)}
-    CodedConvolution(WINDOWS[1], 3, technique, 0, **make)
-    with pytest.raises(ValueError, match="padding_value=1 has no meaning .*'zero-one'"):
-        CodedConvolution(WINDOWS[1], 3, technique, 1, **make)
+    block = CodedConvolution(WINDOWS[1], 3, technique, padding_value, **make)
+    assert block.padding == padding_value
+    quantizer = make_quantizer("activations", "adaptive")
+    with torch.no_grad():
+        quantizer.scale.fill_(0.5)
+        quantizer.center.fill_(0.75)
+    block.read(quantizer)
+    assert block.padding == {0: 0.25, None: 0, 1: 1.25}[bit]
+    assert "image_quantizer" not in dict(block.named_modules())
 
 
 @pytest.mark.parametrize("padding_value", [-1, 1])

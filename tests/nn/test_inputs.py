@@ -29,7 +29,8 @@ def fitted(technique, X, weight=None, n_thresholds=3):
 
 @pytest.mark.parametrize("technique", list_techniques())
 def test_kind_follows_the_activations(technique):
-    kind = ThermometerInput if technique == "bnn" else StandardizeInput
+    is_real = get_technique(technique).activations == "real"
+    kind = StandardizeInput if is_real else ThermometerInput
     inputs = fitted(technique, table())
     assert type(inputs) is kind
     assert type(make_input(inputs.operation)) is kind
@@ -50,7 +51,7 @@ def test_coded(dtype, sparse):
     np.testing.assert_array_equal(rows.data, words)
     index = np.array([5, 0, 59, 5])
     batch = rows.batch(index)
-    assert batch.dtype == torch.float32
+    assert batch.dtype == torch.int8
     np.testing.assert_array_equal(batch.numpy(), expected[index])
     np.testing.assert_array_equal(rows.take(index).batch(np.array([2])), expected[[59]])
     np.testing.assert_array_equal(inputs(torch.from_numpy(X)).numpy(), expected)
@@ -150,7 +151,7 @@ def test_images(technique, form):
     assert operation.shape == (2, 3, 4 * 2 * bits)
     assert type(make_input(operation)) is type(inputs)
     rows = inputs.rows(form(X)).batch(np.arange(30))
-    assert rows.dtype == torch.float32
+    assert rows.dtype == (torch.int8 if technique == "bnn" else torch.float32)
     frozen = inputs(torch.from_numpy(X))
     np.testing.assert_allclose(rows, frozen, rtol=1e-5, atol=1e-6)
     packed = operation.prepare(backend("auto"))(X)

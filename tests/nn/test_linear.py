@@ -171,7 +171,11 @@ def test_linear_blocks(name, depth):
         hidden_dropout=0.4,
         generator=generator,
     )
-    hidden, output = (CodedHidden, CodedOutput) if name == "bnn" else (RealHidden, RealOutput)
+    hidden, output = (
+        (RealHidden, RealOutput)
+        if get_technique(name).activations == "real"
+        else (CodedHidden, CodedOutput)
+    )
     assert [type(block) for block in blocks] == [hidden] * depth + [output]
     assert [tuple(block.weight.shape) for block in blocks] == list(
         zip(widths[1:], widths[:-1], strict=True)
@@ -206,7 +210,7 @@ def test_dropped_inputs_count_as_zero_and_are_made_up_for():
         (replace(BNN, weights="two"), "Unknown quantizer of weights 'two'"),
         (replace(BNN, activations="two"), "Unknown quantizer of activations 'two'"),
         (replace(BNN, surrogate="two"), "Unknown surrogate 'two'"),
-        (replace(BNN, nonlinearity="prelu"), "Unknown non-linearity 'prelu'; known are 'none'"),
+        (replace(BNN, nonlinearity="swish"), "Unknown non-linearity 'swish'; known are 'none'"),
         (replace(BNN, output_normalizer="two"), "Unknown normalizer 'two'"),
         (
             replace(REAL[0], nonlinearity=torch.nn.PReLU),

@@ -12,6 +12,8 @@ from skbnn.nn.normalizers import BatchNorm
 from skbnn.packed import PackedModel
 from skbnn.techniques import get_technique, list_techniques
 
+REAL = [name for name in list_techniques() if get_technique(name).activations == "real"]
+
 
 def random_network(technique, X, hidden_layer_sizes, n_classes, seed, n_thresholds=3):
     """Return an untrained network whose every parameter and statistic is random."""
@@ -74,7 +76,7 @@ def test_frozen_equals_packed_exactly(
     np.testing.assert_array_equal(frozen(torch.from_numpy(X)).numpy(), scores)
 
 
-@pytest.mark.parametrize("name", [name for name in list_techniques() if name != "bnn"])
+@pytest.mark.parametrize("name", REAL)
 @settings(deadline=None, max_examples=15)
 @given(**SHAPES)
 def test_frozen_equals_packed_within_rounding(

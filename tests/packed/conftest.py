@@ -10,6 +10,7 @@ from skbnn.bits import backend, pack_bits
 from skbnn.packed import (
     Affine,
     Attention,
+    AttentionLevels,
     BinaryConv,
     BinaryLinear,
     BitCode,
@@ -21,6 +22,7 @@ from skbnn.packed import (
     ImageLayout,
     ImageStandardize,
     ImageThermometer,
+    LevelCodes,
     MixedConv,
     MixedLinear,
     NearestCentroid,
@@ -34,10 +36,12 @@ from skbnn.packed import (
     Residual,
     RowMaximum,
     ScoreThreshold,
+    ShiftedScores,
     Shortcut,
     SignThreshold,
     SoftmaxShare,
     Standardize,
+    StreamLevels,
     StreamSign,
     Sums,
     Thermometer,
@@ -269,6 +273,38 @@ def build_attention_real(rng):
     return first, tokens, project, RealAttention(3, 4, 2), end
 
 
+def level_codes(rng, n_units, reach, codes, scales, offset):
+    """Thresholds that rise from step to step, falling for some units, and any codes."""
+    steps = np.sort(rng.integers(-reach, reach + 1, (len(codes) - 1, n_units)), 0)
+    falls = rng.random(n_units) < 0.5
+    steps = np.where(falls, 1 - steps, steps).astype(np.int16)
+    return LevelCodes(steps, pack_bits(falls), codes, scales, offset)
+
+
+def build_levels(rng):
+    """Codes of several planes everywhere: windows, stream, attention; scores that are shifted."""
+    thresholds = np.sort(rng.normal(size=3)).astype(np.float32)
+    first = ImageThermometer(np.array([3], np.uint8), thresholds, ImageLayout((1, N_FEATURES, 1)))
+    window = Window(first.shape, (1, 3), 1, (1, 2))
+    output = level_codes(rng, 8, 4, (0, 2, 1, 3), (3, 5), 8)
+    windows = BinaryConv(sign_matrix(rng, 8, 9), first.gives, output, window, 0, None)
+    code, places = windows.gives.of_place((1, 3)), (1, 3)
+    scales = rng.integers(1, 4, (2, 8)).astype(np.int32)
+    offsets = rng.integers(-2, 3, 8).astype(np.int32)
+    matrix = BitMatrix(pack_bits(rng.random((2, 8, 8)) < 0.5), 8, scales, offsets)
+    largest = int(8 * 16 * matrix.largest.max())
+    into = EachPlace(BinaryLinear(matrix, code, Sums(8, largest)), places)
+    norm = StreamLevels(into.gives, level_codes(rng, 8, 40, (5, 4, 6), (1, -2, 3), 0))
+    signs = EachPlace(hidden(rng, norm.gives.of_place(places), 24), places)
+    rule = rule_of(rng, "threshold", 2, 4)
+    attention = AttentionLevels(places, rule, level_codes(rng, 8, 1, (0, 1), (2,), 2))
+    multipliers = rng.integers(-9, 9, 3).astype(np.int32)
+    offsets = rng.integers(-90, 90, 3)
+    scores = ShiftedScores(multipliers, offsets, 2)
+    end = BinaryLinear(sign_matrix(rng, 3, 24), attention.gives, scores)
+    return first, windows, into, norm, signs, attention, end
+
+
 def build_windows_stream(rng):
     """A signal's bits, sums as a stream, a pooled and widened branch, a cut one, scores."""
     thresholds = np.sort(rng.normal(size=3)).astype(np.float32)
@@ -302,6 +338,7 @@ BUILDERS = {
     "stream": (build_stream, [0, 1, 2], 1.0),
     "stream-real": (build_stream_real, [0, 1, 2], 1.0),
     "attention": (build_attention, [0, 1, 2], 1.0),
+    "levels": (build_levels, [0, 1, 2], 1.0),
     "attention-real": (build_attention_real, [0, 1, 2], 1.0),
 }
 

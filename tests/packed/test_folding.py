@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skbnn.packed.folding import fold
+from skbnn.packed.folding import fold, fold_levels
 
 SHAPES = {
     "none": lambda x: x,
@@ -49,6 +49,27 @@ def test_folded_units_equal_the_chain_for_every_sum(shape, units):
         seen = np.where(folded.negated, -z, z)
         expected = decide(np.full(len(units), float(z)))
         np.testing.assert_array_equal((seen >= folded.thresholds)[reachable], expected[reachable])
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(units=st.lists(unit, min_size=1, max_size=8), n_levels=st.integers(1, 6))
+def test_folded_levels_equal_the_chain_for_every_sum(units, n_levels):
+    slope, mean, variance, shift, largest = (
+        np.array(column) for column in zip(*units, strict=True)
+    )
+
+    def decide(z):
+        normal = (z - mean) / np.sqrt(variance + 1e-5) * slope + shift
+        return np.clip(np.floor(normal), 0, n_levels - 1).astype(np.int64)
+
+    thresholds, negated = fold_levels(decide, largest, n_levels)
+    assert thresholds.shape == (n_levels - 1, len(units))
+    assert (np.diff(thresholds, axis=0) >= 0).all()
+    for z in range(-int(largest.max()), int(largest.max()) + 1):
+        reachable = np.abs(z) <= largest
+        level = (np.where(negated, -z, z) >= thresholds).sum(0)
+        expected = decide(np.full(len(units), float(z)))
+        np.testing.assert_array_equal(level[reachable], expected[reachable])
 
 
 @pytest.mark.parametrize(("value", "threshold"), [(True, -9), (False, 10)])

@@ -1,0 +1,103 @@
+"""Kernels of training: gradients rounded to 8-bit levels, sums pooled.
+
+To round, one pass finds the largest magnitude, on the bits of the floats, whose order is that of
+the magnitudes; one rounds. Adding ``1.5 * 2**23`` leaves a number's nearest integer in the low
+bits, ties to even, which LLVM turns into vectors where it would call a function for ``rint``; so
+would a check for division by zero be in the way of vectors, hence NumPy's rules of errors.
+"""
+
+import numpy as np
+from numba import njit
+
+__all__ = ["pool_sums", "round_columns", "round_rows", "spread_levels"]
+
+_MAGNITUDE = np.int32(0x7FFFFFFF)
+_TINY = np.finfo(np.float32).tiny
+_LEVELS = np.float32(127)
+_SHIFT = np.float32(1.5 * 2**23)
+
+
+@njit(cache=True, nogil=True)
+def _scales(magnitudes, scales):
+    """Turn the bits of the largest magnitudes into the steps of the levels."""
+    largest = magnitudes.view(np.float32)
+    for i in range(len(scales)):
+        scales[i] = max(largest[i] / _LEVELS, _TINY)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def round_rows(x, levels, scales):
+    """Round each row to 8 bits of its own largest magnitude."""
+    n_rows, n_columns = x.shape
+    bits = x.view(np.int32)
+    magnitudes = np.zeros(n_rows, np.int32)
+    for n in range(n_rows):
+        largest = np.int32(0)
+        for i in range(n_columns):
+            largest = max(largest, bits[n, i] & _MAGNITUDE)
+        magnitudes[n] = largest
+    _scales(magnitudes, scales)
+    shifted = np.empty(n_columns, np.float32)
+    whole = shifted.view(np.int32)
+    for n in range(n_rows):
+        scale = scales[n]
+        for i in range(n_columns):
+            shifted[i] = x[n, i] / scale + _SHIFT
+        for i in range(n_columns):
+            levels[n, i] = np.int8(whole[i])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def round_columns(x, levels, scales):
+    """Round each column to 8 bits of its own largest magnitude."""
+    n_rows, n_columns = x.shape
+    bits = x.view(np.int32)
+    magnitudes = np.zeros(n_columns, np.int32)
+    for n in range(n_rows):
+        for i in range(n_columns):
+            magnitudes[i] = max(magnitudes[i], bits[n, i] & _MAGNITUDE)
+    _scales(magnitudes, scales)
+    shifted = np.empty(n_columns, np.float32)
+    whole = shifted.view(np.int32)
+    for n in range(n_rows):
+        for i in range(n_columns):
+            shifted[i] = x[n, i] / scales[i] + _SHIFT
+        for i in range(n_columns):
+            levels[n, i] = np.int8(whole[i])
+
+
+@njit(cache=True, nogil=True)
+def pool_sums(sums, pool_height, pool_width, out, winners):
+    """Take the largest sum of each unit in every window of a pool, and say which it was."""
+    n, height, width, n_units = out.shape
+    winner = np.empty(n_units, np.int32)
+    for image in range(n):
+        for line in range(height):
+            for column in range(width):
+                best = out[image, line, column]
+                best[:] = -np.inf
+                for tap in range(pool_height * pool_width):
+                    dy, dx = divmod(tap, pool_width)
+                    candidates = sums[image, line * pool_height + dy, column * pool_width + dx]
+                    for unit in range(n_units):
+                        is_better = candidates[unit] > best[unit]
+                        best[unit] = candidates[unit] if is_better else best[unit]
+                        winner[unit] = tap if is_better else winner[unit]
+                for unit in range(n_units):
+                    winners[image, line, column, unit] = winner[unit]
+
+
+@njit(cache=True, nogil=True)
+def spread_levels(levels, winners, pool_height, pool_width, out):
+    """Give each pooled level to the place that had won its pool, and 0 to all others."""
+    n, height, width, n_units = levels.shape
+    out[:] = 0
+    for image in range(n):
+        for line in range(height):
+            for column in range(width):
+                for tap in range(pool_height * pool_width):
+                    dy, dx = divmod(tap, pool_width)
+                    place = out[image, line * pool_height + dy, column * pool_width + dx]
+                    for unit in range(n_units):
+                        is_winner = winners[image, line, column, unit] == tap
+                        place[unit] = levels[image, line, column, unit] if is_winner else 0

@@ -1,0 +1,100 @@
+"""ABC-Net: weights as a sum of shifted signs, activations as another."""
+
+import torch
+from torch import nn
+
+from skbnn.nn.quantizers.base import (
+    LevelActivations,
+    Planes,
+    PlaneWeights,
+    Staircase,
+    surrogate_sign,
+)
+from skbnn.nn.surrogates import Clipped
+
+__all__ = ["BasesActivations", "BasesWeights"]
+
+_RIDGE = 1e-6
+_SHIFTS = {1: (0.0,), 2: (-1.0, 1.0), 3: (-1.5, 0.0, 1.5), 5: (-3.5, -2.5, -1.5, 0.0, 2.5)}
+
+
+class BasesWeights(PlaneWeights):
+    """``w_q = sum_m a_m B_m`` with ``B_m = sign(w - mean + u_m std)``, u from -1 to 1.
+
+    Mean, deviation and scales are those of a unit; ``a = argmin ||w - mean - sum_m a_m B_m||^2``
+    is solved anew for every batch. Gradient ``dC/dw = (sum_m a_m) dC/dw_q``: each sign's is the
+    identity, and scales count as constants.
+
+    Parameters
+    ----------
+    n_bases : int, default=2
+        Signs, M in the paper.
+    **settings
+        See :class:`~skbnn.nn.quantizers.Quantizer`.
+
+    References
+    ----------
+    Lin, Zhao, Pan, Towards Accurate Binary Convolutional Neural Network, NIPS 2017,
+    arXiv 1711.11294.
+    """
+
+    def __init__(self, n_bases=2, **settings):
+        super().__init__(**settings)
+        self.n_bases = n_bases
+
+    def planes(self, w):  # noqa: D102
+        rest = w - w.mean(1, keepdim=True)
+        shifts = torch.linspace(-1, 1, self.n_bases) if self.n_bases > 1 else torch.zeros(1)
+        shifts = shifts.to(w)[:, None, None] * rest.square().mean(1, keepdim=True).sqrt()
+        bits = rest >= -shifts
+        bases = bits.to(w.dtype) * 2 - 1
+        # Equal bases have no unique scales; a ridge shares the worth out between them.
+        gram = torch.einsum("kji,lji->jkl", bases, bases) / w.shape[1]
+        gram += _RIDGE * torch.eye(self.n_bases, dtype=w.dtype, device=w.device)
+        target = torch.einsum("kji,ji->jk", bases, rest) / w.shape[1]
+        return Planes(bits, torch.linalg.solve(gram, target).T)
+
+    def relaxed(self, w):  # noqa: D102
+        with torch.no_grad():
+            slope = self.planes(w).scales.sum(0)[:, None]
+        return w * slope
+
+
+class BasesActivations(LevelActivations):
+    """``x_q = sum_n b_n A_n`` with ``A_n = sign(x + v_n - 1/2)``, b and v learned for the layer.
+
+    A sign's derivative is ``1[0 <= x + v_n <= 1]``, for x and for v alike; ``dx_q/db_n = A_n``.
+    Shifts start apart from each other: equal ones would stay equal.
+
+    Parameters
+    ----------
+    n_bases : {1, 2, 3, 5}, default=3
+        Signs, N in the paper.
+    **settings
+        See :class:`~skbnn.nn.quantizers.Quantizer`.
+
+    References
+    ----------
+    Lin, Zhao, Pan, Towards Accurate Binary Convolutional Neural Network, NIPS 2017,
+    arXiv 1711.11294.
+    """
+
+    def __init__(self, n_bases=3, **settings):
+        super().__init__(**settings)
+        self.window = Clipped(0.5)
+        self.shifts = nn.Parameter(torch.tensor(_SHIFTS[n_bases]))
+        self.scales = nn.Parameter(torch.ones(n_bases))
+
+    def staircase(self):  # noqa: D102
+        thresholds, order = torch.sort(0.5 - self.shifts.detach())
+        # The sign with the lowest threshold turns first, and so on.
+        codes = torch.argsort(order) < torch.arange(len(order) + 1)[:, None].to(order.device)
+        grid = self.grid(self.scales.detach(), torch.zeros_like(thresholds[0]))
+        return Staircase(thresholds[:, None], codes, *grid)
+
+    def learn(self, x):  # noqa: D102
+        scales = self.snapped(*self.scales)
+        return sum(
+            scale * surrogate_sign(x - (0.5 - shift), self.window)
+            for scale, shift in zip(scales, self.shifts, strict=True)
+        )

@@ -1,0 +1,70 @@
+"""AdaBin: a set of two values for each unit's weights, and for each layer's activations."""
+
+import torch
+from torch import nn
+
+from skbnn.nn.quantizers.base import (
+    LevelActivations,
+    Planes,
+    PlaneWeights,
+    Staircase,
+    surrogate_sign,
+)
+from skbnn.nn.quantizers.scaled import centred, deviation
+from skbnn.nn.surrogates import EDE
+
+__all__ = ["AdaptiveActivations", "AdaptiveWeights"]
+
+_LEAST_SCALE = 0.05
+
+
+class AdaptiveWeights(PlaneWeights):
+    """``w_q = a sign((w - b) / a) + b``, b and a mean and standard deviation of a unit's weights.
+
+    The gradient goes through mean and deviation, and through the sign as that of
+    :class:`~skbnn.nn.surrogates.EDE`.
+
+    References
+    ----------
+    Tu et al., AdaBin, ECCV 2022, arXiv 2208.08084.
+    """
+
+    def planes(self, w):  # noqa: D102
+        mean = w.mean(1, keepdim=True)
+        return Planes((w >= mean)[None], deviation(w).T, mean[:, 0])
+
+    def relaxed(self, w):  # noqa: D102
+        spread = deviation(w)
+        return spread * surrogate_sign(centred(w) / spread, EDE(), self.progress) + w.mean(
+            1, keepdim=True
+        )
+
+
+class AdaptiveActivations(LevelActivations):
+    """``x_q = a sign((x - b) / a) + b``, a and b learned for the layer.
+
+    With ``u = (x - b) / a`` and the surrogate derivative q' at u: ``dx_q/dx = q'``,
+    ``dx_q/da = sign(u) - u q'``, ``dx_q/db = 1 - q'``.
+
+    References
+    ----------
+    Tu et al., AdaBin, ECCV 2022, arXiv 2208.08084: the set of the paper, {b - a, b + a}; that of
+    the authors' code is {a (b - 1), a (b + 1)}.
+    """
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.scale = nn.Parameter(torch.ones(()))
+        self.center = nn.Parameter(torch.zeros(()))
+
+    def staircase(self):  # noqa: D102
+        scale = self.scale.detach().clamp(min=_LEAST_SCALE)
+        grid = self.grid(scale.reshape(1), self.center.detach())
+        codes = torch.tensor([[False], [True]])
+        return Staircase(self.center.detach().reshape(1, 1), codes, *grid)
+
+    def learn(self, x):  # noqa: D102
+        scale = self.scale.clamp(min=_LEAST_SCALE)
+        u = (x - self.center) / scale
+        a, b = self.snapped(scale, self.center)
+        return a * surrogate_sign(u, self.surrogate, self.progress) + b

@@ -1,0 +1,83 @@
+"""DoReFa-Net: weights and activations of a few bits on fixed, equal steps."""
+
+import torch
+
+from skbnn.nn.quantizers.base import (
+    LevelActivations,
+    Planes,
+    PlaneWeights,
+    Staircase,
+    straight_through,
+)
+
+__all__ = ["UniformActivations", "UniformWeights"]
+
+
+class UniformWeights(PlaneWeights):
+    """``w_q = 2 q(t / (2 max abs(t)) + 1 / 2) - 1`` with ``t = tanh(w)``, of k bits.
+
+    ``q(x) = floor((2^k - 1) x + 1 / 2) / (2^k - 1)``; its gradient is the identity, and none goes
+    through the layer's maximum. Of one bit: :class:`~skbnn.nn.quantizers.LayerScaledWeights`.
+
+    Parameters
+    ----------
+    n_bits : int, default=2
+        Bits of a weight.
+    **settings
+        See :class:`~skbnn.nn.quantizers.Quantizer`.
+
+    References
+    ----------
+    Zhou et al., DoReFa-Net, 2016, arXiv 1606.06160.
+    """
+
+    def __init__(self, n_bits=2, **settings):
+        super().__init__(**settings)
+        self.n_bits = n_bits
+
+    def planes(self, w):  # noqa: D102
+        most = 2**self.n_bits - 1
+        level = torch.floor(most * (self.relaxed(w) + 1) / 2 + 0.5).long()
+        bits = torch.stack([level >> k & 1 for k in range(self.n_bits)]).bool()
+        scales = 2.0 ** torch.arange(self.n_bits, device=w.device) / most
+        return Planes(bits, scales[:, None].expand(-1, len(w)))
+
+    def relaxed(self, w):  # noqa: D102
+        t = torch.tanh(w)
+        return t / t.detach().abs().max().clamp(min=torch.finfo(w.dtype).tiny)
+
+
+class UniformActivations(LevelActivations):
+    """``x_q = floor((2^k - 1) clip(x, 0, 1) + 1 / 2) / (2^k - 1)``, of k bits.
+
+    Gradient ``1[0 <= x <= 1]``. Where frameworks round a half to even, it is rounded up here.
+
+    Parameters
+    ----------
+    n_bits : int, default=2
+        Bits of an activation.
+    **settings
+        See :class:`~skbnn.nn.quantizers.Quantizer`.
+
+    References
+    ----------
+    Zhou et al., DoReFa-Net, 2016, arXiv 1606.06160.
+    """
+
+    def __init__(self, n_bits=2, **settings):
+        super().__init__(**settings)
+        most = 2**n_bits - 1
+        levels = torch.arange(most + 1)
+        powers = 2 ** torch.arange(n_bits)
+        codes = (levels[:, None] & powers) > 0
+        _, _, unit = self.grid(torch.tensor([0.5 / most]), torch.zeros(()))
+        limits = (levels[1:, None] - 0.5) / most
+        self.levels = Staircase(limits, codes, powers, powers.sum(), unit)
+
+    def staircase(self):  # noqa: D102
+        return self.levels
+
+    def learn(self, x):  # noqa: D102
+        most, step = len(self.levels.thresholds), 2 * self.levels.unit
+        level = torch.floor(x.detach().clamp(0, 1) * most + 0.5)
+        return straight_through(x.clamp(0, 1), level * step)

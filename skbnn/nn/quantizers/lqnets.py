@@ -1,0 +1,137 @@
+"""LQ-Nets: codes of a few bits whose basis is learned by minimising the quantization error.
+
+With codes B of the numbers x, the basis that minimises ``||x - B v||^2`` is the least-squares
+solution ``v* = (B'B + d I)^-1 (B'x + d v)``, a small ridge d towards the basis v as it is. In
+training every batch is quantized with v, and then v moves a tenth of the way to v*. Bases are
+buffers: no gradient trains them, and outside training they stay.
+"""
+
+import torch
+
+from skbnn.nn.quantizers.base import (
+    LevelActivations,
+    Planes,
+    PlaneWeights,
+    Staircase,
+    straight_through,
+)
+
+__all__ = ["BasisActivations", "BasisWeights"]
+
+_RIDGE = 1e-4
+_RATE = 0.1
+# The upper quartile of the normal distribution.
+_QUARTILE = 0.6745
+
+
+def _all_codes(n_bits, device=None):
+    """Return all codes of some bits as numbers 0 and 1, of shape (2^n_bits, n_bits)."""
+    codes = torch.arange(1 << n_bits, device=device)
+    return codes[:, None] >> torch.arange(n_bits, device=device) & 1
+
+
+def _improved(basis, gram, target):
+    """Return bases moved towards those of the least squared error."""
+    ridge = _RIDGE * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    best = torch.linalg.solve(gram + ridge, target + _RIDGE * basis)
+    return torch.lerp(basis, best, _RATE)
+
+
+class BasisWeights(PlaneWeights):
+    """The nearest of the levels ``sum_k v_k b_k``, all b in {-1, +1}, v learned for each unit.
+
+    The gradient is the identity, without a clip. A weight half-way between two levels gets the
+    upper one, so that one of 0 counts as positive.
+
+    Parameters
+    ----------
+    n_bits : int, default=2
+        Bits of a weight.
+    **settings
+        See :class:`~skbnn.nn.quantizers.Quantizer`.
+
+    References
+    ----------
+    Zhang et al., LQ-Nets, ECCV 2018, arXiv 1807.10029.
+    """
+
+    def __init__(self, n_bits=2, **settings):
+        super().__init__(**settings)
+        self.n_bits = n_bits
+        self.register_buffer("basis", torch.zeros(self.n_units, n_bits))
+
+    def forward(self, w):  # noqa: D102
+        if self.training:
+            self._begin(w.detach())
+        quantized = super().forward(w)
+        if self.training:
+            self._improve(w.detach())
+        return quantized
+
+    def planes(self, w):  # noqa: D102
+        signs = (_all_codes(self.n_bits, w.device) * 2 - 1).to(w.dtype)
+        levels, order = torch.sort(self.basis.to(w.dtype) @ signs.T, 1)
+        limits = (levels[:, 1:] + levels[:, :-1]) / 2
+        level = sum((w >= limit[:, None]).long() for limit in limits.T)
+        codes = torch.gather(order, 1, level)
+        bits = torch.stack([codes >> k & 1 for k in range(self.n_bits)]).bool()
+        return Planes(bits, self.basis.T)
+
+    def _begin(self, w):
+        """Start as a uniform quantizer of normally distributed weights."""
+        if not bool(self.basis.any()):
+            step = _QUARTILE * w.square().mean(1, keepdim=True).sqrt() / 2 ** (self.n_bits - 1)
+            self.basis.copy_(step * 2 ** torch.arange(self.n_bits, device=w.device))
+
+    def _improve(self, w):
+        signs = self.planes(w).bits.to(w.dtype) * 2 - 1
+        gram = torch.einsum("kji,lji->jkl", signs, signs) / w.shape[1]
+        target = torch.einsum("kji,ji->jk", signs, w) / w.shape[1]
+        self.basis.copy_(_improved(self.basis[..., None], gram, target[..., None])[..., 0])
+
+
+class BasisActivations(LevelActivations):
+    """The nearest of the levels ``sum_k v_k e_k``, all e in {0, 1}, v learned for the layer.
+
+    Gradient ``1[l_0 <= x <= l_max]`` between the lowest and the highest level, 0 among them, which
+    is that of the ReLU before the quantizer, and of a clip.
+
+    Parameters
+    ----------
+    n_bits : int, default=2
+        Bits of an activation.
+    **settings
+        See :class:`~skbnn.nn.quantizers.Quantizer`.
+
+    References
+    ----------
+    Zhang et al., LQ-Nets, ECCV 2018, arXiv 1807.10029.
+    """
+
+    def __init__(self, n_bits=2, **settings):
+        super().__init__(**settings)
+        step = _QUARTILE * 2 / (2**n_bits - 1)
+        self.register_buffer("basis", step * 2.0 ** torch.arange(n_bits))
+
+    def staircase(self):  # noqa: D102
+        codes = _all_codes(len(self.basis), self.basis.device)
+        levels, order = torch.sort(codes.to(self.basis.dtype) @ self.basis)
+        limits = (levels[1:] + levels[:-1]) / 2
+        scales, _, unit = self.grid(self.basis / 2, torch.zeros_like(self.basis[0]))
+        # Bits of 0 are worth nothing.
+        return Staircase(limits[:, None], codes[order].bool(), scales, scales.sum(), unit)
+
+    def learn(self, x):  # noqa: D102
+        limits, codes, scales, offset, unit = self.staircase()
+        level = torch.bucketize(x.detach(), limits[:, 0], right=True)
+        worth = ((offset + (codes.long() * 2 - 1) @ scales) * unit).to(x.dtype)
+        quantized = straight_through(x.clamp(worth.min(), worth.max()), worth[level])
+        self._improve(x.detach().flatten(), codes.to(x.dtype), level.flatten())
+        return quantized
+
+    def _improve(self, x, codes, level):
+        n_levels = len(codes)
+        counts = torch.bincount(level, minlength=n_levels).to(x.dtype) / len(x)
+        sums = torch.bincount(level, weights=x, minlength=n_levels).to(x.dtype) / len(x)
+        gram = codes.T @ (counts[:, None] * codes)
+        self.basis.copy_(_improved(self.basis, gram, codes.T @ sums))

@@ -1,0 +1,66 @@
+"""Training in stages: networks that start from each other, and learn from each other."""
+
+from dataclasses import replace
+
+from skbnn.nn.training import Examples, Run, scores_of
+
+__all__ = ["Stages"]
+
+
+class Stages:
+    """Training of a technique's stages; each step of the iteration is an epoch, as in ``Run``.
+
+    Each network begins with what it has in common with the one before, and may learn from its
+    class probabilities too.
+
+    Parameters
+    ----------
+    stages : list of (Technique, int)
+        Techniques and their epochs; see :func:`skbnn.techniques.stages_of`.
+    build : callable
+        Maps a technique to its untrained network.
+    examples : Examples
+        Training set.
+    settings : callable
+        Maps a technique to its :class:`~skbnn.nn.training.Training`, but for the epochs.
+    generator : torch.Generator
+        Source of the order of rows.
+
+    Attributes
+    ----------
+    network : Network
+        That of the stage in training.
+    run : Run
+        Its run.
+    is_last : bool
+        Whether it is the last stage.
+    """
+
+    def __init__(self, stages, build, examples, settings, generator):
+        self.stages, self.build, self.settings = list(stages), build, settings
+        self.examples, self.generator = examples, generator
+        self._begin(None)
+
+    @property
+    def is_last(self):  # noqa: D102
+        return not self.stages
+
+    def __iter__(self):
+        """Yield the mean training loss of each epoch as it ends."""
+        yield from self.run
+        while self.stages:
+            self._begin(self.network)
+            yield from self.run
+
+    def _begin(self, before):
+        """Build the next network and what trains it."""
+        technique, epochs = self.stages.pop(0)
+        self.network = self.build(technique)
+        examples = self.examples
+        if before is not None:
+            self.network.adopt(before)
+            if technique.distillation:
+                taught = scores_of(before, examples)
+                examples = Examples(examples.rows, examples.y, examples.sample_weight, taught)
+        settings = replace(self.settings(technique), max_iter=epochs)
+        self.run = Run(self.network, examples, technique, settings, self.generator)

@@ -1,0 +1,115 @@
+"""The convolution of coded images: exact forward on every path, gradients rounded at most."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skbnn.nn import convolution
+from skbnn.nn.convolution import convolve
+from skbnn.packed import Window
+
+needs_int8 = pytest.mark.skipif(
+    not (hasattr(torch, "_int_mm") and convolution._is_known()),
+    reason="this torch has no 8-bit integer convolution",
+)
+
+
+def tensors(window, n, n_units, seed, dtype=torch.float32):
+    """Return images and weights of -1, 0 and +1."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randint(-1, 2, (n, *window.shape), generator=generator)
+    w = torch.randint(-1, 2, (n_units, window.n_taps), generator=generator)
+    return x.to(dtype), w.to(dtype)
+
+
+def by_integers(x, w, window, padding):
+    """Return the sums of the 8-bit path."""
+    filters = w.view(-1, *window.kernel, window.shape[2])
+    return convolution._Int8Convolution.apply(x, filters, window, padding).reshape(-1, len(w))
+
+
+@needs_int8
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+def test_integers_equal_floats_bit_for_bit(data):
+    shape = tuple(data.draw(st.integers(1, n)) for n in (9, 9, 70))
+    kernel = tuple(2 * data.draw(st.integers(0, min(3, size - 1))) + 1 for size in shape[:2])
+    pool = tuple(data.draw(st.integers(1, min(3, size))) for size in shape[:2])
+    window, padding = Window(shape, kernel, 1, pool), data.draw(st.sampled_from([-1, 0, 1]))
+    sizes = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 70))
+    x, w = tensors(window, *sizes, data.draw(st.integers(0, 999)))
+    found = by_integers(x, w, window, padding)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, convolve(x.double(), w.double(), window, padding).float())
+
+
+@needs_int8
+@pytest.mark.parametrize("padding", [-1, 0, 1])
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 5)])
+def test_gradients_are_those_of_the_plain_convolution_but_for_rounding(kernel, padding):
+    window = Window((6, 7, 33), kernel, 1, (1, 1))
+    x, w = tensors(window, 20, 19, seed=1)
+    generator = torch.Generator().manual_seed(2)
+    # Images and units of very different size, as samples and units have them.
+    pull = torch.randn(20, 42, 19, generator=generator) * torch.logspace(-2, 0, 19)
+    pull = (pull * torch.logspace(-3, 0, 20)[:, None, None]).view(-1, 19)
+    a, b = (t.clone().requires_grad_() for t in (x, w))
+    by_integers(a, b, window, padding).backward(pull)
+    c, d = (t.double().requires_grad_() for t in (x, w))
+    convolve(c, d, window, padding).backward(pull.double())
+    # Half a level for each term at most; signs are random, so sums grow with the root.
+    step = pull.view(20, -1).abs().amax(1) / 127
+    assert ((a.grad - c.grad).flatten(1).abs() <= 3 * step[:, None] * math.sqrt(19 * 9)).all()
+    step = pull.abs().amax(0)[:, None] / 127
+    assert ((b.grad - d.grad).abs() <= 3 * step * math.sqrt(20 * 42)).all()
+    assert a.grad.dtype == b.grad.dtype == torch.float32
+
+
+@needs_int8
+@pytest.mark.parametrize("pool", [(1, 1), (2, 2), (3, 1)])
+@pytest.mark.parametrize("padding", [-1, 0, 1])
+def test_gradients_of_whole_levels_are_exact(padding, pool):
+    window = Window((5, 4, 8), (3, 3), 1, pool)
+    x, w = tensors(window, 6, 7, seed=3)
+    shape, generator = (6, math.prod(window.pooled), 7), torch.Generator().manual_seed(4)
+    pull = torch.randint(-127, 128, shape, generator=generator).float()
+    pull[:, 0] = pull[0, :, 0] = 127
+    found, expected = [], []
+    for convolved, got, dtype in (
+        (by_integers, found, torch.float32),
+        (convolve, expected, torch.float64),
+    ):
+        a, b = (t.detach().to(dtype, copy=True).requires_grad_() for t in (x, w))
+        convolved(a, b, window, padding).backward(pull.view(-1, 7).to(dtype))
+        got += [a.grad.float(), b.grad.float()]
+    torch.testing.assert_close(found, expected)
+
+
+@needs_int8
+@pytest.mark.parametrize("fast", [True, False])
+def test_the_fast_path_is_taken_for_large_signs_alone(monkeypatch, fast):
+    monkeypatch.setattr(convolution, "int8_is_fast", lambda: fast)
+
+    def is_fast(window, padding, dtype=torch.float32, *, are_signs=True):
+        x, w = tensors(window, 64, 64, seed=5, dtype=dtype)
+        z = convolve(x, w.requires_grad_(), window, padding, are_signs=are_signs)
+        while z is not None and not type(z).__name__.startswith("_Int8Convolution"):
+            z = getattr(z, "grad_fn", None) or z.next_functions[0][0]
+            if not getattr(z, "next_functions", ()):
+                return False
+        return True
+
+    window = Window((8, 8, 64), (3, 3), 1, (2, 2))
+    assert is_fast(window, -1) == fast
+    assert not is_fast(window, -1, are_signs=False)
+    assert not is_fast(window, -1, torch.float64)
+    assert not is_fast(window, -1 / 0.7)
+    assert not is_fast(Window((8, 8, 64), (3, 3), 2, (1, 1)), 0)
+
+
+def test_a_torch_without_the_operation_is_noticed(monkeypatch):
+    monkeypatch.setattr(torch.ops, "onednn", object())
+    assert not convolution._is_known.__wrapped__()
