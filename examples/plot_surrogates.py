@@ -39,8 +39,8 @@ plt.show()
 # The same network with each of them
 # ----------------------------------
 #
-# Five of them are tried here. A surrogate is one field of a :class:`~skbnn.Technique`. A technique is
-# frozen data: a changed copy of a known one is another one.
+# Five of them are tried here. A surrogate is one field of a :class:`~skbnn.Technique`. A technique
+# is frozen data: a changed copy of a known one is another one.
 # :func:`~skbnn.techniques.list_techniques` names those that are known. (Some train in stages, of
 # which :func:`~skbnn.techniques.stages_of` tells the epochs; these do not.) The learning rate stays
 # that of the family's :class:`~skbnn.techniques.Recipe`.

@@ -57,6 +57,7 @@ _SUBMODULES = frozenset(
         "bits",
         "datasets",
         "estimators",
+        "export",
         "inspection",
         "nn",
         "packed",

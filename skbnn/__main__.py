@@ -1,4 +1,7 @@
-"""``python -m skbnn``: float and binary models of every family, compared on real data."""
+"""``python -m skbnn``: float and binary models of every family, compared on real data.
+
+``python -m skbnn export-c model.skbnn -o model.h`` writes a saved model as C instead.
+"""
 
 import argparse
 import sys
@@ -13,6 +16,7 @@ from skbnn import (
     compare_models,
 )
 from skbnn import datasets as skbnn_datasets
+from skbnn.export.command import export_c
 
 _FETCH = {
     "mnist": skbnn_datasets.fetch_mnist,
@@ -67,16 +71,20 @@ def _models(hidden_layer_sizes, max_iter, random_state):
 
 
 def main(argv=None):
-    """Run the comparison from the command line.
+    """Run the comparison from the command line, or the command that the first argument names.
 
     Parameters
     ----------
     argv : list of str, default=None
         Arguments; None takes those of the process.
     """
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["export-c"]:
+        return export_c(argv[1:])
     parser = argparse.ArgumentParser(
         prog="python -m skbnn",
         description="Compare float and binary models of every family on real data.",
+        epilog="export-c as the first argument writes a saved model as C; see export-c --help.",
     )
     parser.add_argument(
         "--data", choices=["digits", *_FETCH], default="digits", help="data set (default: digits)"

@@ -1,6 +1,13 @@
 """Fixtures that several test files share."""
 
+import os
+
 import pytest
+
+# Processes that share the cores out must not share each of them out again: torch's threads would
+# wait for each other at the end of every small operation.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 PLAIN_TECHNIQUES = ("float", "binaryconnect", "binaryconnect-stochastic", "bnn")
 SLOW_CHECKS = {

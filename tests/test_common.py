@@ -94,7 +94,7 @@ def test_with_array_api():
     """SciPy reads the variable when it is imported, so the checks need a fresh interpreter."""
     test = f"{__file__}::test_default"
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test],
+        [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", test],
         cwd=ROOT,
         env={**os.environ, "SCIPY_ARRAY_API": "1"},
         capture_output=True,

@@ -35,7 +35,8 @@ SKLEARN = "numpy scipy sklearn joblib"
 FLOORS = {
     "skbnn": Floor(),
     "skbnn.bits": Floor("numpy numba llvmlite"),
-    "skbnn.packed": Floor("skbnn.bits numpy"),
+    # Methods of the model hand it to the exporter above, as they would to a stranger's.
+    "skbnn.packed": Floor("skbnn.bits numpy", in_functions="skbnn.export"),
     "skbnn.techniques": Floor("skbnn.bits numpy"),
     "skbnn.nn": Floor("skbnn.techniques skbnn.packed skbnn.bits numpy torch skorch threadpoolctl"),
     "skbnn.export": Floor("skbnn.techniques skbnn.packed skbnn.bits numpy"),
@@ -138,6 +139,8 @@ def plant(tmp_path, module, source):
         ("skbnn.bits.kernels", "from skbnn.packed import values", "skbnn.packed"),
         ("skbnn.bits.kernels", "def f():\n    import torch", "torch"),
         ("skbnn.packed.model", "import numba", "numba"),
+        ("skbnn.packed.model", "from skbnn.export import to_c", "skbnn.export"),
+        ("skbnn.packed.model", "def f():\n    from skbnn.nn import block", "skbnn.nn"),
         (
             "skbnn.packed.model",
             "try:\n    import sklearn.utils\nexcept ImportError: pass",

@@ -19,7 +19,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from mnist_results import HINGE, machine
+from mnist_results import HINGE
+from storing import machine
 
 from skbnn import (
     BinaryCNNClassifier,

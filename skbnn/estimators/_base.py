@@ -4,9 +4,7 @@ A concrete estimator is its docstring, its parameters and how its network is bui
 needs torch is imported inside ``fit`` and ``to_torch``; predictions come from the packed model.
 """
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from numbers import Integral, Real
 
 import numpy as np
@@ -22,7 +20,7 @@ from skbnn.packed import PackedModel
 from skbnn.packed.rows import merge_rows
 from skbnn.techniques import Technique, get_technique, stages_of
 
-__all__ = ["NetworkClassifier", "positive_sizes"]
+__all__ = ["NetworkClassifier"]
 
 
 class NetworkClassifier(
@@ -236,10 +234,9 @@ class NetworkClassifier(
             }
 
         report = FitReport(self, X, y, max_iter)
-        losses, flips = [], []
+        losses = []
         for epoch, loss in enumerate(training):
             losses.append(loss)
-            flips.append(training.run.flip_ratios[-1])
             watched = watch and training.is_last
             stop = watch.update(training.network) if watched else False
             if self.verbose:
@@ -254,10 +251,10 @@ class NetworkClassifier(
             fitted["_optimizer_state"] = training.run.optimizer_arrays()
             fitted["n_iter_"] = getattr(self, "n_iter_", 0) + 1
             fitted["loss_curve_"] = [*getattr(self, "loss_curve_", []), *losses]
-            fitted["flip_ratios_"] = [*getattr(self, "flip_ratios_", []), *flips]
+            fitted["flip_ratios_"] = [*getattr(self, "flip_ratios_", []), *training.flip_ratios]
         else:
             fitted["n_iter_"], fitted["loss_curve_"] = len(losses), losses
-            fitted["flip_ratios_"] = flips
+            fitted["flip_ratios_"] = training.flip_ratios
         if watch:
             fitted["validation_scores_"] = watch.scores
             fitted["best_validation_score_"] = watch.best_score
@@ -373,38 +370,3 @@ class NetworkClassifier(
 def _either(value, default):
     """Return the value unless it is None."""
     return default if value is None else value
-
-
-def image_shape_of(image_shape, n_features):
-    """Return height, width and channels of rows that are images; None for other rows.
-
-    Parameters
-    ----------
-    image_shape : tuple of int or None
-        The estimator's parameter; None is a square where the number of features is one.
-    n_features : int
-        Features of a row.
-
-    Raises
-    ------
-    ValueError
-        If the shape is none, or does not have as many features.
-    """
-    if image_shape is None:
-        side = math.isqrt(n_features)
-        return (side, side, 1) if side * side == n_features else None
-    shape = positive_sizes("image_shape", image_shape)
-    if len(shape) not in (2, 3) or math.prod(shape) != n_features:
-        raise ValueError(
-            f"image_shape must be (height, width) or (height, width, channels) of the "
-            f"{n_features} features of X, got {image_shape}."
-        )
-    return (*shape, 1)[:3]
-
-
-def positive_sizes(name, sizes):
-    """Return a number or some numbers as a tuple of int, after a check that all are positive."""
-    sizes = tuple(sizes) if isinstance(sizes, Iterable) else (sizes,)
-    if not all(isinstance(size, Integral) and size >= 1 for size in sizes):
-        raise ValueError(f"{name} must be positive whole numbers, got {sizes}.")
-    return tuple(map(int, sizes))

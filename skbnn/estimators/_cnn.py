@@ -5,7 +5,8 @@ from numbers import Integral
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skbnn.estimators._base import NetworkClassifier, image_shape_of, positive_sizes
+from skbnn.estimators._base import NetworkClassifier
+from skbnn.estimators._shapes import image_shape_of, positive_sizes
 from skbnn.packed import ImageLayout
 
 __all__ = ["BinaryCNNClassifier"]

@@ -2,7 +2,8 @@
 
 from numbers import Integral
 
-from skbnn.estimators._base import NetworkClassifier, positive_sizes
+from skbnn.estimators._base import NetworkClassifier
+from skbnn.estimators._shapes import positive_sizes
 
 __all__ = ["BinaryMLPClassifier"]
 

@@ -4,7 +4,8 @@ from numbers import Integral, Real
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skbnn.estimators._base import NetworkClassifier, image_shape_of, positive_sizes
+from skbnn.estimators._base import NetworkClassifier
+from skbnn.estimators._shapes import image_shape_of, positive_sizes
 
 __all__ = ["BinaryTransformerClassifier"]
 

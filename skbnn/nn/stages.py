@@ -39,7 +39,13 @@ class Stages:
     def __init__(self, stages, build, examples, settings, generator):
         self.stages, self.build, self.settings = list(stages), build, settings
         self.examples, self.generator = examples, generator
+        self._flip_ratios = []
         self._begin(None)
+
+    @property
+    def flip_ratios(self):
+        """Share of latent weights that changed their sign in each epoch, of all stages so far."""
+        return [ratio for ratios in self._flip_ratios for ratio in ratios]
 
     @property
     def is_last(self):  # noqa: D102
@@ -64,3 +70,4 @@ class Stages:
                 examples = Examples(examples.rows, examples.y, examples.sample_weight, taught)
         settings = replace(self.settings(technique), max_iter=epochs)
         self.run = Run(self.network, examples, technique, settings, self.generator)
+        self._flip_ratios.append(self.run.flip_ratios)

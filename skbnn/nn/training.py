@@ -298,12 +298,6 @@ class Run:
         self.net.optimizer_.load_state_dict(full)
 
 
-def _flip_ratio(before, after):
-    """Return the share of signs that differ."""
-    flips = sum(int((a ^ b).sum()) for a, b in zip(before, after, strict=True))
-    return flips / max(1, sum(signs.numel() for signs in after))
-
-
 def scores_of(network, examples, batch_size=1024):
     """Return the class scores that a network gives examples.
 
@@ -328,6 +322,12 @@ def scores_of(network, examples, batch_size=1024):
             index = np.arange(start, min(start + batch_size, len(examples)))
             parts.append(network(examples.rows.batch(index).to(device)).cpu())
     return torch.cat(parts).numpy()
+
+
+def _flip_ratio(before, after):
+    """Return the share of signs that differ."""
+    flips = sum(int((a ^ b).sum()) for a, b in zip(before, after, strict=True))
+    return flips / max(1, sum(signs.numel() for signs in after))
 
 
 def accuracy(network, examples, batch_size=1024):

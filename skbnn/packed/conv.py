@@ -81,7 +81,7 @@ class BinaryConv(BinaryProduct):
             self.window,
             n_words(self.weights.n_units),
         )
-        *ends, correction = self._corrections()
+        *ends, correction = self.corrections()
         n_bits, thresholds = self.weights.n_bits, self.output.thresholds.astype(np.int64)
         limits = np.full((*correction.shape[:2], len(units) * 32), -1, np.int64)
         limits[..., : self.weights.n_units] = (n_bits - thresholds + correction) // 2
@@ -108,12 +108,12 @@ class BinaryConv(BinaryProduct):
 
     def _prepare_sums(self, kernels, layout):
         """Return the function that adds up the counts of planes and transforms the sums."""
-        window, n_units, dtype = self.window, self.weights.n_units, self._sum_dtype
+        window, n_units, dtype = self.window, self.weights.n_units, self.sum_dtype
         flat = np.concatenate(list(layout.words))
         units, blank = interleave(flat, lanes_for(len(flat))), interleave(flat[:1] * 0, 16)
-        coefficients, ones_coefficients, base = self._terms()
+        coefficients, ones_coefficients, base = self.terms()
         finish = self.output.prepare(kernels, dtype)
-        lines, columns, correction = self._corrections()
+        lines, columns, correction = self.corrections()
         zones = [
             (slice(*lines[i : i + 2]), slice(*columns[j : j + 2]), correction[i, j].astype(dtype))
             for i, j in zip(*np.nonzero(correction.any(2)), strict=True)
@@ -164,7 +164,7 @@ class BinaryConv(BinaryProduct):
 
         return run
 
-    def _corrections(self):
+    def corrections(self):
         """Return zones of lines and of columns, and what zero padding adds to the sums of each.
 
         Returns

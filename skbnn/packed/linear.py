@@ -47,14 +47,24 @@ class BinaryProduct(Operation):
         return self.takes.is_sign and self.weights.is_sign
 
     @property
-    def _sum_dtype(self):
+    def sum_dtype(self):
+        """Integer type in which sums are added up and compared."""
         # A threshold may lie one beyond the largest sum.
         return np.int32 if self.largest.max() < INT32_MAX else np.int64
 
-    def _terms(self):
+    def terms(self):
         """Return what a mismatch and a one of each unit are worth, and the constant part.
 
         ``sum_i x_i w_i`` with ``x = c + sum_p s_p a_p`` and ``w = d + sum_k t_k b_k``, in counts.
+
+        Returns
+        -------
+        coefficients : int64 ndarray of shape (n_row_planes * n_weight_planes, n_units)
+            ``-2 s_p t_k``: worth of a mismatch, planes of the weights fastest.
+        ones_coefficients : int64 ndarray of shape (n_row_planes or 0, n_units)
+            ``2 s_p d``: worth of a bit 1 of the row; empty where no weight has an offset.
+        base : int64 ndarray of shape (n_units,)
+            The rest.
         """
         weights, code, n_bits = self.weights, self.takes, self.weights.n_bits
         row_scales = np.array(code.scales, np.int64)
@@ -99,7 +109,7 @@ class BinaryLinear(BinaryProduct):
     def prepare(self, kernels, real=np.float64):  # noqa: D102
         if self.is_plain and isinstance(self.output, SignThreshold):
             return self._prepare_fused(kernels)
-        sums, finish = self._prepare_sums(kernels), self.output.prepare(kernels, self._sum_dtype)
+        sums, finish = self._prepare_sums(kernels), self.output.prepare(kernels, self.sum_dtype)
         return lambda rows: finish(sums(rows))
 
     def fused_layout(self):
@@ -139,10 +149,10 @@ class BinaryLinear(BinaryProduct):
 
     def _prepare_sums(self, kernels):
         """Return the function from rows to integer sums of every unit."""
-        code, n_units, dtype = self.takes, self.weights.n_units, self._sum_dtype
+        code, n_units, dtype = self.takes, self.weights.n_units, self.sum_dtype
         flat = np.concatenate(list(code.lay_out(self.weights.words)))
         units = interleave(flat, lanes_for(len(flat)))
-        terms = self._terms()
+        terms = self.terms()
 
         def sums(rows):
             out = np.empty((len(rows), n_units), dtype)

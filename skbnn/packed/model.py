@@ -253,6 +253,41 @@ class PackedModel(Immutable):
     def _real_scores(self, X, n_jobs, unit):
         return self.scores(X, n_jobs=n_jobs).astype(np.float64) * unit
 
+    def to_c(self, name, *, proba=False):
+        """Return the model as one C99 header; see :func:`skbnn.export.to_c`.
+
+        Parameters
+        ----------
+        name : str
+            Prefix of every name in the header.
+        proba : bool, default=False
+            Whether to add class probabilities, which are floats.
+
+        Returns
+        -------
+        header : str
+        """
+        from skbnn.export import to_c
+
+        return to_c(self, name, proba=proba)
+
+    def footprint(self, target="cortex-m0plus"):
+        """Return what the exported model takes on a device; see :func:`skbnn.export.footprint`.
+
+        Parameters
+        ----------
+        target : {"cortex-m0plus", "cortex-m4", "avr", "host"}, default="cortex-m0plus"
+            Kind of device.
+
+        Returns
+        -------
+        footprint : Footprint
+            Bytes of flash and of static memory, and binary operations for a row.
+        """
+        from skbnn.export import footprint
+
+        return footprint(self, target)
+
     def save(self, path):
         """Write the model to a file; see :func:`skbnn.load`.
 

@@ -30,7 +30,7 @@ NO_AVX512 = {
 @pytest.mark.slow
 def test_kernels_compiled_with_other_settings(settings, tmp_path):
     here = str(Path(__file__).parent)
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", here]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n0", "-p", "no:cacheprovider", here]
     environment = {**os.environ, **settings, "NUMBA_CACHE_DIR": str(tmp_path)}
     left_out = ("bool", "float64", "int64", "float32-uint8", "uint8-float32")
     chosen = " and not ".join(["numba and compact", *left_out])

@@ -3,7 +3,11 @@
 import copy
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -396,3 +400,18 @@ def test_an_array_is_no_number(make_model, refuse, kind):
     assert files
     for data in files:
         refuse(data, "holds a wrong type|a list holds|has dtype|is no|cannot")
+
+
+@pytest.mark.slow
+def test_mutated_files():
+    """Some of the files that ``fuzz_format.py`` makes; run it by itself for many."""
+    script = Path(__file__).parent / "fuzz_format.py"
+    home = str(Path(sys.modules["skbnn"].__file__).parents[1])
+    result = subprocess.run(
+        [sys.executable, str(script), "--files", "2000", "--seed", "1"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": home},
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr

@@ -1,10 +1,14 @@
 """Write the golden files of a format version: ``python tests/packed/data/make_golden.py``.
 
-Run once for each format version, from a version of the package that writes it. The files stay
-forever; they are never written anew, and this script refuses to.
+Run for each format version, from a version of the package that writes it, and for each new kind of
+operation. The files stay forever; they are never written anew, and this script leaves them alone.
 """
 
+from dataclasses import replace
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 
@@ -91,22 +95,50 @@ def centroids(rng):
     return (operation,), np.array([-1, 5, 9], np.int16), None
 
 
+def small_models():
+    """Yield name, operations, classes and scale of the models that the tests build."""
+    path = str(Path(__file__).parent.parent / "conftest.py")
+    loader = SourceFileLoader("small_models", path)
+    small = module_from_spec(spec_from_loader(loader.name, loader))
+    loader.exec_module(small)
+    for name, (build, classes, scale) in small.BUILDERS.items():
+        operations = build(np.random.default_rng([2, crc32(name.encode())]))
+        yield name, (operations, np.array(classes), scale)
+    for name in ("threshold", "row-max"):
+        rng = np.random.default_rng([2, crc32(name.encode())])
+        first, tokens, into, middle, *rest = small.build_attention(rng)
+        rule = small.rule_of(rng, name, 2, 4)
+        branch = tuple(
+            replace(part, rule=rule) if isinstance(part, packed.Attention) else part
+            for part in middle.branch
+        )
+        operations = (first, tokens, into, replace(middle, branch=branch), *rest)
+        yield f"attention-{name}", (operations, np.arange(3), 1.0)
+
+
 def main():
-    """Write each model, rows for it and what it makes of them."""
+    """Write each model that has no file yet, rows for it and what it makes of them."""
     folder = Path(__file__).parent
-    for seed, build in enumerate((bits, planes, real, codewords, centroids)):
-        rng = np.random.default_rng(seed)
-        model = packed.PackedModel(*build(rng), backend="numpy")
-        X = rng.normal(size=(N_ROWS, N_FEATURES))
-        if build is planes:
-            X = rng.integers(0, 256, (N_ROWS, N_FEATURES), np.uint8)
-        path = folder / f"golden-v{FORMAT_VERSION}-{build.__name__}.skbnn"
+    own = (bits, planes, real, codewords, centroids)
+    models = [(build.__name__, build(np.random.default_rng(i))) for i, build in enumerate(own)]
+    # The tests' network of dense layers, for two classes or three, has a file by another name.
+    known = {"mlp", "two-classes", *(name for name, _ in models)}
+    models += [(name, parts) for name, parts in small_models() if name not in known]
+    for seed, (name, parts) in enumerate(models):
+        model = packed.PackedModel(*parts, backend="numpy")
+        rng = np.random.default_rng([3, seed])
+        X = rng.normal(size=(N_ROWS, model.n_features))
+        if isinstance(model.operations[0], packed.BitPlanes):
+            X = rng.integers(0, 256, X.shape, np.uint8)
+        path = folder / f"golden-v{FORMAT_VERSION}-{name}.skbnn"
         if path.exists():
-            raise SystemExit(f"{path} exists; golden files are never written anew.")
+            print(f"{path.name} exists and stays as it is")
+            continue
         model.save(path)
         # Labels as strings or numbers: an array of objects could not be stored without pickle.
         labels = np.array(model.predict(X).tolist())
         np.savez(path.with_suffix(".npz"), X=X, scores=model.scores(X), labels=labels)
+        print(f"{path.name} written")
 
 
 if __name__ == "__main__":

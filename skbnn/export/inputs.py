@@ -1,0 +1,118 @@
+"""Emitters of input operations: raw rows to bits, in the order in which the bits lie."""
+
+import numpy as np
+
+from skbnn.bits import pack_bits
+from skbnn.export.emit import emit, indent
+from skbnn.export.program import words32
+from skbnn.packed import BitPlanes, ImageThermometer, Thermometer, TokenBits
+
+__all__ = []
+
+_NO_BITS = "    (void)in;\n    @fill(out, 0, 32u);"
+
+
+def _used(program, label, used):
+    """Return the test whether element ``i`` of bools is set, with its table; empty if all are."""
+    if used.all():
+        return ""
+    program.need("flag")
+    flags = program.table(f"{label}_used", words32(pack_bits(used.ravel()), used.size))
+    return f"if (@flag({flags.name}, i))"
+
+
+@emit.register
+def _(operation: Thermometer, program, store=None):
+    label, n_features = program.label(), len(operation.counts)
+    program.need("writer", "fill")
+    n_planes = int(operation.counts.max(initial=0))
+    if not n_planes:
+        return program.function(label, operation.takes, operation.gives, _NO_BITS)
+    used = np.arange(n_planes)[:, None] < operation.counts
+    test = _used(program, label, used)
+    thresholds = program.table(f"{label}_thresholds", operation.thresholds)
+    body = f"""\
+    @index plane, feature, bit = 0{", i = 0" if test else ""};
+    for (plane = 0; plane < {n_planes}u; ++plane) {{
+        for (feature = 0; feature < {n_features}u; ++feature{", ++i" if test else ""}) {{
+            {test + " " if test else ""}{{
+                @push(out, in[feature] >= {thresholds.read("bit")}, 1u);
+                ++bit;
+            }}
+        }}
+    }}"""
+    return program.function(label, operation.takes, operation.gives, body)
+
+
+@emit.register
+def _(operation: BitPlanes, program, store=None):
+    label = program.label()
+    program.need("writer", "fill")
+    used = np.zeros(operation.n_features, np.bool_)
+    used[operation.columns] = True
+    if not used.any():
+        fill = f"@index plane;\nfor (plane = 0; plane < 8u; ++plane) {{\n{indent(_NO_BITS)}\n}}"
+        body = indent(fill.replace("(out,", "(out + plane,"))
+        return program.function(label, operation.takes, operation.gives, body)
+    test = _used(program, label, used)
+    body = f"""\
+    @index plane, i;
+    for (plane = 0; plane < 8u; ++plane) {{
+        for (i = 0; i < {operation.n_features}u; ++i) {{
+            {test + " " if test else ""}{{
+                @push(out + plane, ((uint32_t)in[i] >> plane) & 1u, 1u);
+            }}
+        }}
+    }}"""
+    return program.function(label, operation.takes, operation.gives, body)
+
+
+@emit.register
+def _(operation: ImageThermometer, program, store=None):
+    label, layout = program.label(), operation.layout
+    program.need("writer", "fill")
+    if not len(operation.thresholds):
+        return program.function(label, operation.takes, operation.gives, _NO_BITS)
+    thresholds = program.table(f"{label}_thresholds", operation.thresholds)
+    channel = ""
+    if layout.shape[2] > 1:
+        channel = " + " + program.table(f"{label}_channels", operation.channels).read("i")
+    (lines, columns), block, (_, width, channels) = layout.places, layout.block, layout.shape
+    n_pixels = f"{block}u"
+    body = f"""\
+    @index line, column, y, x, i;
+    for (line = 0; line < {lines}u; ++line) {{
+        for (column = 0; column < {columns}u; ++column) {{
+            for (y = 0; y < {n_pixels}; ++y) {{
+                for (x = 0; x < {n_pixels}; ++x) {{
+                    const @input *const pixel = in + {channels}u
+                        * ((line * {block}u + y) * {width}u + column * {block}u + x);
+                    for (i = 0; i < {len(operation.thresholds)}u; ++i) {{
+                        @push(out, *(pixel{channel}) >= {thresholds.read("i")}, 1u);
+                    }}
+                }}
+            }}
+        }}
+    }}"""
+    return program.function(label, operation.takes, operation.gives, body)
+
+
+@emit.register
+def _(operation: TokenBits, program, store=None):
+    label, n_bits = program.label(), len(operation.owners)
+    n_tokens, length = operation.counts.size, operation.length
+    program.need("take", "writer", "fill")
+    owners = program.table(f"{label}_owners", operation.owners)
+    body = f"""\
+    @index token, i;
+    for (token = 0; token < {n_tokens}u; ++token) {{
+        @index missing = {length}u;
+        for (i = 0; i < {n_bits}u; ++i) {{
+            if ({owners.read("i")} == token) {{
+                @push(out, @take(in, i, 1u), 1u);
+                --missing;
+            }}
+        }}
+        @fill(out, 0, missing);
+    }}"""
+    return program.function(label, operation.takes, operation.gives, body)
