@@ -24,7 +24,8 @@ class _Real(Dense):
     def sums(self, x):
         """Return the sums of the units."""
         w = self.weight_quantizer(self.weight)
-        return nn.functional.linear(self.dropout.restore(self.dropout(x.flatten(1))), w)
+        rows = self.dropout(x.flatten(1)).to(w.dtype)
+        return nn.functional.linear(self.dropout.restore(rows), w)
 
     def freeze(self, signal):  # noqa: D102
         self.takes_unit = signal.unit

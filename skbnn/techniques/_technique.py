@@ -74,6 +74,9 @@ class Technique:
     regularizer : {"l2", "bipolar"} or callable
         Penalty of each latent weight matrix; the estimator's ``alpha`` is its strength.
         ``"bipolar"`` is ``sum(1 - w^2)``, which draws latent weights to -1 and +1.
+    recipes : mapping of str to Recipe
+        Training settings for each family: ``"logistic"``, ``"mlp"``, ``"cnn"``,
+        ``"transformer"``.
     starts_from : Technique, str or None
         A technique that is trained first and initialises this one: what both networks have, of
         the same shape. It reads this technique's inputs. It may start from another in turn.
@@ -89,9 +92,6 @@ class Technique:
     packs : bool
         False for a technique that others only start from: it may then combine what no packed
         program computes.
-    recipes : mapping of str to Recipe
-        Training settings for each family: ``"logistic"``, ``"mlp"``, ``"cnn"``,
-        ``"transformer"``.
     reference : str
         The paper.
 
@@ -99,6 +99,11 @@ class Technique:
     --------
     list_techniques : Names of the built-in techniques.
     get_technique : The technique of a name.
+
+    Notes
+    -----
+    The first layer reads thermometer bits or real inputs, and it and the last one are coded as all
+    others are; many papers keep both real.
     """
 
     name: str
