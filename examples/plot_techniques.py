@@ -18,8 +18,9 @@ from skbnn import BinaryMLPClassifier
 from skbnn.techniques import get_technique, list_techniques
 
 X, y = load_digits(return_X_y=True)
-net = BinaryMLPClassifier((64, 64), n_thresholds=1, max_iter=12, random_state=0)
-search = GridSearchCV(net, {"technique": list_techniques()}, cv=3, refit=False).fit(X, y)
+net = BinaryMLPClassifier((48, 48), n_thresholds=1, max_iter=6, random_state=0)
+search = GridSearchCV(net, {"technique": list_techniques()}, cv=3, refit=False)
+search.fit(X[:600], y[:600])
 
 # %%
 # ``cv_results_`` is the comparison. With one bit for each pixel and a tenth of a second of training

@@ -219,7 +219,7 @@ _BIT_TWO = replace(
     activations="elastic-2",
     latent_clip=None,
     starts_from=_TEACHER,
-    distillation=0.5,
+    distillation=0.2,
 )
 
 _BIT = replace(
@@ -227,7 +227,7 @@ _BIT = replace(
     name="bit",
     activations="elastic-1",
     starts_from=_BIT_TWO,
-    share=2.0,
+    share=4.0,
     reference="Liu et al., BiT, NeurIPS 2022, arXiv 2205.13016",
 )
 
