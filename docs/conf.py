@@ -33,6 +33,8 @@ autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 numpydoc_validation_checks = {"GL06", "GL07", "GL08", "PR01", "PR02", "PR03", "RT01", "SS03"}
+# Methods of torch modules are those of the base class, whose docstrings are not ours.
+numpydoc_validation_exclude = {r"skbnn\.nn\."}
 
 html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
@@ -65,10 +67,10 @@ sphinx_gallery_conf = {
 }
 
 
-def skip_scikit_learn(app, what, name, obj, skip, options):
-    """Leave out what scikit-learn's own documentation describes, such as ``get_params``."""
+def skip_inherited(app, what, name, obj, skip, options):
+    """Leave out what other packages' documentation describes, such as ``get_params``."""
     module = getattr(obj, "__module__", None) or ""
-    return True if module.startswith("sklearn.") else None
+    return True if module.startswith(("sklearn.", "torch.")) else None
 
 
 def write_inline(self, node):
@@ -85,7 +87,7 @@ def write_displayed(self, node):
 
 def setup(app):
     """Register the functions above, and make the figures that come from the code and results."""
-    app.connect("autodoc-skip-member", skip_scikit_learn)
+    app.connect("autodoc-skip-member", skip_inherited)
     app.add_html_math_renderer("mathml", (write_inline, None), (write_displayed, None))
     app.connect("builder-inited", figures.make_all, priority=100)
 

@@ -4,8 +4,9 @@ A classifier in C code
 ======================
 
 A trained network leaves as one C99 header: tables of bits and a few loops over integers, for a
-microcontroller. This example exports classifiers of digits, compiles one, compares it with Python,
-and shows what fits on which device.
+microcontroller; :func:`~skbnn.export.to_c_files` makes a header and a source file. This example
+exports classifiers of digits, compiles one, compares it with Python, and shows what fits on which
+device.
 """
 
 # %%
@@ -41,8 +42,9 @@ else:
     print(f"equal scores on {len(X_test)} images: {bool(equal)}")
 
 # %%
-# What a model takes on a device is known before anything is flashed. Tables and memory are exact,
-# and code is an estimate, usually within a few percent.
+# What a model takes on a device, its :class:`~skbnn.export.Footprint`, is known before anything is
+# flashed. Tables and memory are exact, and code is an estimate, usually within a few percent;
+# :func:`~skbnn.export.measure` asks the device's compiler, where there is one.
 
 models = {
     "logistic": BinaryLogisticRegression(random_state=0),

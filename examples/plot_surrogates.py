@@ -12,8 +12,8 @@ surrogate gradient. How much does the choice matter?
 # ---------------
 #
 # A surrogate multiplies the gradient that comes from above by a function of the number that was
-# binarized. ``"ede"`` changes in the course of a fit: wide at first, so that all weights learn, and
-# close to the sign in the end.
+# binarized. ``"ede"`` and ``"power"`` change in the course of a fit: wide at first, so that all
+# weights learn, and close to the sign in the end.
 
 import matplotlib.pyplot as plt
 import torch
@@ -23,14 +23,15 @@ from skbnn.nn.surrogates import make_surrogate
 x = torch.linspace(-2, 2, 401)
 ones = torch.ones_like(x)
 names = ["identity", "clipped", "approx_sign", "tanh", "ede"]
-figure, axes = plt.subplots(1, 5, figsize=(13, 2.8), sharex=True, layout="constrained")
-for name, ax in zip(names, axes, strict=True):
+figure, axes = plt.subplots(1, 7, figsize=(15, 2.6), sharex=True, layout="constrained")
+for name, ax in zip([*names, "power", "sign_swish"], axes, strict=True):
     surrogate = make_surrogate(name)
-    for progress in (0.3, 0.8, 1.0) if name == "ede" else (0.0,):
-        label = f"{progress:.0%} of the fit" if name == "ede" else None
+    changes = name in ("ede", "power")
+    for progress in (0.3, 0.8, 1.0) if changes else (0.0,):
+        label = f"{progress:.0%} of the fit" if changes else None
         ax.plot(x, surrogate.backward(ones, x, progress), label=label)
     ax.set(title=name, xlabel="x", ylim=(0, None))
-    if name == "ede":
+    if changes:
         ax.legend(fontsize="small")
 plt.show()
 
@@ -38,9 +39,11 @@ plt.show()
 # The same network with each of them
 # ----------------------------------
 #
-# A surrogate is one field of a :class:`~skbnn.Technique`. A technique is frozen data: a changed
-# copy of a known one is another one. :func:`~skbnn.techniques.list_techniques` names those that are
-# known. The learning rate stays that of the family's :class:`~skbnn.techniques.Recipe`.
+# Five of them are tried here. A surrogate is one field of a :class:`~skbnn.Technique`. A technique
+# is frozen data: a changed copy of a known one is another one.
+# :func:`~skbnn.techniques.list_techniques` names those that are known. (Some train in stages, of
+# which :func:`~skbnn.techniques.stages_of` tells the epochs; these do not.) The learning rate stays
+# that of the family's :class:`~skbnn.techniques.Recipe`.
 
 from dataclasses import replace
 

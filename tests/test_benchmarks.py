@@ -13,6 +13,7 @@ QUICK = {
     "bench_predict.py": ["--only", "logistic", "start", "--seconds", "0.01"],
     "bench_fit.py": ["--batches", "1", "--seconds", "0.01"],
     "bench_families.py": ["--batches", "1", "--rows", "1", "64", "--seconds", "0.01"],
+    "bench_planes.py": ["--rows", "1", "--seconds", "0.01"],
 }
 FITS = {
     "technique_table.py": ["--rows", "2000", "--epochs", "1", "--techniques", "bnn", "lqnets"],

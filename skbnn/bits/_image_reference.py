@@ -86,6 +86,26 @@ def compare_windows(images, height, width, stride, units, limits, rows, columns,
         result[:] = pack_bits(counts.reshape(zones.shape) <= zones)
 
 
+def pool_channels(images, height, width, out):
+    """Take the largest number of each channel in every window of a pool.
+
+    Parameters
+    ----------
+    images : int32 or float ndarray of shape (n_images, image height, image width, n_channels)
+        Images.
+    height, width : int
+        Size and step of the window. Lines and columns that fill no window are left out.
+    out : ndarray of the same dtype, of shape (n_images, pooled height, pooled width, n_out)
+        Pooled images: their first channels, or all of them and zeros behind.
+    """
+    n_lines, n_columns = out.shape[1:3]
+    kept = min(images.shape[3], out.shape[3])
+    cut = images[:, : n_lines * height, : n_columns * width, :kept]
+    split = cut.reshape(len(images), n_lines, height, n_columns, width, kept)
+    out[...] = 0
+    out[..., :kept] = split.max((2, 4))
+
+
 def convolve_signs(images, pixel, n_bits, taps, units, limits, rows, columns, pool, minima, out):
     """Pad images, compare the sums of their windows with limits, and pool the bits.
 
@@ -106,26 +126,79 @@ def convolve_signs(images, pixel, n_bits, taps, units, limits, rows, columns, po
         Height and width over which bits are pooled, see :func:`pool_images`.
     minima : uint64 ndarray of shape (n_words(n_units),)
         Bits of which all have to be 1 in a pool.
-    out : uint64 ndarray of shape (n_images, n_rows // pool height, n_columns // pool width, \
-            n_words(n_blocks * 32))
+    out : uint64 ndarray of shape (n_images, pooled rows, pooled columns, n_words(n_blocks * 32))
         Packed pixels.
     """
-    (height, width, stride), places = taps, (rows[-1], columns[-1])
-    margins = (height // 2, height // 2), (width // 2, width // 2)
+    places = (rows[-1], columns[-1])
+    read = (1, 1, 1) if n_bits else taps
     for image, result in zip(images, out, strict=True):
-        padded = np.empty(
-            (1, *(np.add(image.shape[:2], np.sum(margins, 1))), len(pixel)), np.uint64
-        )
-        padded[:] = pixel
-        padded[0, height // 2 :, width // 2 :][: image.shape[0], : image.shape[1]] = image
-        if n_bits:
-            windows = np.empty((1, *places, units.shape[1]), np.uint64)
-            gather_windows(padded, n_bits, height, width, stride, windows)
-            padded = windows
+        laid = _laid_out(image[None], pixel, n_bits, taps, (*places, units.shape[1]))
         bits = np.empty((1, *places, out.shape[3]), np.uint64)
-        read = (1, 1, 1) if n_bits else taps
-        compare_windows(padded, *read, units, limits, rows, columns, bits)
+        compare_windows(laid, *read, units, limits, rows, columns, bits)
         pool_images(bits, *pool, minima, result[None])
+
+
+def convolve_sums(
+    images, pixel, n_bits, taps, units, coefficients, ones_coefficients, base, corrections,
+    rows, columns, pool, minima, out,
+):  # fmt: skip
+    """Pad images, sum the products of their windows with units of all planes, and pool the sums.
+
+    Parameters
+    ----------
+    images : uint64 ndarray of shape (n_images, n_planes, image height, image width, n_words)
+        Images of packed pixels.
+    pixel, n_bits, taps
+        See :func:`convolve_signs`.
+    units : uint64 ndarray of shape (n_blocks, n_window_words, lanes)
+        Interleaved units of all planes, plane by plane, lanes 16 or 32.
+    coefficients, ones_coefficients, base
+        See :func:`skbnn.bits.reference.combine_counts`; a pair is a plane of the images with one of
+        the units.
+    corrections : int64 ndarray of shape (n_row_zones, n_column_zones, n_units)
+        Added to the sums of each zone.
+    rows, columns : int64 ndarray of shape (n_row_zones + 1,), (n_column_zones + 1,)
+        Where zones begin and, at last, end.
+    pool : tuple of two ints
+        Height and width over which sums are pooled.
+    minima : bool ndarray of shape (n_units,)
+        Units of whose sums the least is taken instead of the largest.
+    out : int32 or int64 ndarray of shape (n_images, pooled rows, pooled columns, n_units)
+        Sums.
+    """
+    places, (n_pairs, n_units) = (rows[-1], columns[-1]), coefficients.shape
+    read, n_planes = (1, 1, 1) if n_bits else taps, images.shape[1]
+    added = np.repeat(np.repeat(corrections, np.diff(rows), 0), np.diff(columns), 1)
+    blank = np.zeros((1, units.shape[1], 16), np.uint64)
+    for image, result in zip(images, out, strict=True):
+        laid = _laid_out(image, pixel, n_bits, taps, (*places, units.shape[1]))[None]
+        counts = np.empty((1, *places, n_planes, n_pairs // n_planes * n_units), np.int32)
+        count_windows(laid, *read, units, counts)
+        ones = np.empty((1, *places, n_planes, 1), np.int32)
+        count_windows(laid, *read, blank, ones)
+        pairs = counts.reshape(*places, n_pairs, n_units).astype(np.int64)
+        sums = base + np.einsum("yxqm,qm->yxm", pairs, coefficients)
+        sums += ones[0, :, :, : len(ones_coefficients), 0] @ ones_coefficients + added
+        height, width = result.shape[:2]
+        cut = sums[: height * pool[0], : width * pool[1]]
+        split = cut.reshape(height, pool[0], width, pool[1], n_units)
+        result[:] = np.where(minima, split.min((1, 3)), split.max((1, 3)))
+
+
+def _laid_out(planes, pixel, n_bits, taps, shape):
+    """Return planes of an image padded, or the windows of their places gathered."""
+    height, width, stride = taps
+    n, n_lines, n_columns, n_words = planes.shape
+    padded = np.empty(
+        (n, n_lines + height // 2 * 2, n_columns + width // 2 * 2, n_words), np.uint64
+    )
+    padded[:] = pixel
+    padded[:, height // 2 :, width // 2 :][:, :n_lines, :n_columns] = planes
+    if not n_bits:
+        return padded
+    windows = np.empty((n, *shape), np.uint64)
+    gather_windows(padded, n_bits, height, width, stride, windows)
+    return windows
 
 
 def pool_images(images, height, width, minima, out):

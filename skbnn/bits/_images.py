@@ -9,7 +9,7 @@ from numba import njit
 
 from skbnn.bits.packing import WORD_BITS
 
-__all__ = ["gather_windows", "pool_images"]
+__all__ = ["gather_windows", "pool_channels", "pool_images"]
 
 _BITS = np.uint64(WORD_BITS)
 
@@ -77,3 +77,20 @@ def pool_images(images, height, width, minima, out):
                             any_bits |= bits
                             all_bits &= bits
                     out[n, y, x, word] = any_bits ^ ((any_bits ^ all_bits) & minima[word])
+
+
+@njit(cache=True, nogil=True)
+def pool_channels(images, height, width, out):
+    """Take the largest number of each channel in every window of a pool."""
+    n_channels = min(images.shape[3], out.shape[3])
+    out[:] = 0
+    for n in range(len(out)):
+        for y in range(out.shape[1]):
+            for x in range(out.shape[2]):
+                best, first = out[n, y, x], images[n, y * height, x * width]
+                for channel in range(n_channels):
+                    best[channel] = first[channel]
+                for tap in range(1, height * width):
+                    pixel = images[n, y * height + tap // width, x * width + tap % width]
+                    for channel in range(n_channels):
+                        best[channel] = max(best[channel], pixel[channel])

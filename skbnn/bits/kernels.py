@@ -5,10 +5,10 @@ callers share rows out over threads. Arrays must be C-contiguous and may be read
 """
 
 from skbnn.bits._chain import run_chain
-from skbnn.bits._convolutions import convolve_signs
+from skbnn.bits._convolutions import convolve_signs, convolve_sums
 from skbnn.bits._counting import combine_counts, count_columns, count_ones
 from skbnn.bits._encoding import encode_images, encode_planes, encode_thresholds, threshold_sums
-from skbnn.bits._images import gather_windows, pool_images
+from skbnn.bits._images import gather_windows, pool_channels, pool_images
 from skbnn.bits._products import (
     compare_mismatches,
     compare_windows,
@@ -27,6 +27,7 @@ __all__ = [
     "compare_mismatches",
     "compare_windows",
     "convolve_signs",
+    "convolve_sums",
     "count_columns",
     "count_mismatches",
     "count_ones",
@@ -37,6 +38,7 @@ __all__ = [
     "gather_bits",
     "gather_windows",
     "nearest_units",
+    "pool_channels",
     "pool_images",
     "pool_sums",
     "round_columns",

@@ -12,9 +12,11 @@ from skbnn.bits._blocks import mismatches, row_blocks
 from skbnn.bits._image_reference import (
     compare_windows,
     convolve_signs,
+    convolve_sums,
     count_windows,
     encode_images,
     gather_windows,
+    pool_channels,
     pool_images,
 )
 from skbnn.bits._token_reference import attend, gather_bits
@@ -32,6 +34,7 @@ __all__ = [
     "compare_mismatches",
     "compare_windows",
     "convolve_signs",
+    "convolve_sums",
     "count_columns",
     "count_mismatches",
     "count_ones",
@@ -42,6 +45,7 @@ __all__ = [
     "gather_bits",
     "gather_windows",
     "nearest_units",
+    "pool_channels",
     "pool_images",
     "pool_sums",
     "round_columns",

@@ -18,9 +18,11 @@ from skbnn.estimators._callbacks import CallbackSupportMixin, FitReport, with_ca
 from skbnn.estimators._validation import PackedPredictions, training_set
 from skbnn.packed import PackedModel
 from skbnn.packed.rows import merge_rows
-from skbnn.techniques import Technique, get_technique, stages_of
+from skbnn.techniques import Technique, get_technique, list_techniques, stages_of
 
 __all__ = ["NetworkClassifier"]
+
+_KNOWN = {name: get_technique(name) for name in list_techniques()}
 
 
 class NetworkClassifier(
@@ -65,6 +67,14 @@ class NetworkClassifier(
 
     def _layout(self):
         """Return how rows are images; None where they are not."""
+
+    def __sklearn_tags__(self):
+        """Say that a technique that trains no weight once they are bits promises no accuracy."""
+        tags = super().__sklearn_tags__()
+        named = isinstance(self.technique, str)
+        technique = _KNOWN.get(self.technique) if named else self.technique
+        tags.classifier_tags.poor_score = getattr(technique, "optimizer", None) == "none"
+        return tags
 
     def _network(self, operation, n_classes, technique, topology, **settings):
         """Build the untrained network."""

@@ -3,7 +3,7 @@
 from numbers import Integral
 
 from skbnn.estimators._base import NetworkClassifier
-from skbnn.estimators._shapes import positive_sizes
+from skbnn.estimators._validation import positive_sizes
 
 __all__ = ["BinaryMLPClassifier"]
 
@@ -83,8 +83,6 @@ class BinaryMLPClassifier(NetworkClassifier):
         Epochs run.
     loss_curve_ : list of float
         Training loss of each epoch.
-    flip_ratios_ : list of float
-        Share of the latent weights that changed their sign in each epoch.
     validation_scores_, best_validation_score_ : list of float, float
         Accuracies on the validation part, with ``early_stopping``.
 

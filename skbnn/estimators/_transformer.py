@@ -5,7 +5,7 @@ from numbers import Integral, Real
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skbnn.estimators._base import NetworkClassifier
-from skbnn.estimators._shapes import image_shape_of, positive_sizes
+from skbnn.estimators._validation import image_shape_of, positive_sizes
 
 __all__ = ["BinaryTransformerClassifier"]
 
@@ -110,8 +110,6 @@ class BinaryTransformerClassifier(NetworkClassifier):
         Epochs run.
     loss_curve_ : list of float
         Training loss of each epoch.
-    flip_ratios_ : list of float
-        Share of the latent weights that changed their sign in each epoch.
     validation_scores_, best_validation_score_ : list of float, float
         Accuracies on the validation part, with ``early_stopping``.
 

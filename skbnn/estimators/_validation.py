@@ -1,5 +1,9 @@
 """What estimators do with rows, labels and weights: validate, then predict from packed bits."""
 
+import math
+from collections.abc import Iterable
+from numbers import Integral
+
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.class_weight import compute_sample_weight
@@ -8,7 +12,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from skbnn.packed.encode import refuse_not_finite
 
-__all__ = ["DTYPES", "PackedPredictions", "training_set"]
+__all__ = ["DTYPES", "PackedPredictions", "image_shape_of", "positive_sizes", "training_set"]
 
 DTYPES = (np.float64, np.float32, np.uint8, np.bool_)
 """Dtypes that are read as they are; anything else becomes float64."""
@@ -108,3 +112,38 @@ def _weights_of_classes(class_weight, y, sample_weight):
     present = counts > 0
     share = sample_weight.sum() / (present.sum() * np.where(present, counts, 1.0))
     return share[codes]
+
+
+def image_shape_of(image_shape, n_features):
+    """Return height, width and channels of rows that are images; None for other rows.
+
+    Parameters
+    ----------
+    image_shape : tuple of int or None
+        The estimator's parameter; None is a square where the number of features is one.
+    n_features : int
+        Features of a row.
+
+    Raises
+    ------
+    ValueError
+        If the shape is none, or does not have as many features.
+    """
+    if image_shape is None:
+        side = math.isqrt(n_features)
+        return (side, side, 1) if side * side == n_features else None
+    shape = positive_sizes("image_shape", image_shape)
+    if len(shape) not in (2, 3) or math.prod(shape) != n_features:
+        raise ValueError(
+            f"image_shape must be (height, width) or (height, width, channels) of the "
+            f"{n_features} features of X, got {image_shape}."
+        )
+    return (*shape, 1)[:3]
+
+
+def positive_sizes(name, sizes):
+    """Return a number or some numbers as a tuple of int, after a check that all are positive."""
+    sizes = tuple(sizes) if isinstance(sizes, Iterable) else (sizes,)
+    if not all(isinstance(size, Integral) and size >= 1 for size in sizes):
+        raise ValueError(f"{name} must be positive whole numbers, got {sizes}.")
+    return tuple(map(int, sizes))

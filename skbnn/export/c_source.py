@@ -77,7 +77,13 @@ def to_c_files(model, name, *, proba=False, test_rows=None):
 
     Parameters
     ----------
-    model, name, proba, test_rows
+    model : PackedModel
+        As for :func:`to_c`.
+    name : str
+        As for :func:`to_c`.
+    proba : bool, default=False
+        As for :func:`to_c`.
+    test_rows : array-like or None, default=None
         As for :func:`to_c`.
 
     Returns

@@ -82,7 +82,7 @@ TARGETS = MappingProxyType(
 class Footprint:
     """What a model takes on a target.
 
-    Attributes
+    Parameters
     ----------
     target : str
         Name of the target.
@@ -154,7 +154,9 @@ def measure(model, target="cortex-m0plus"):
 
     Parameters
     ----------
-    model, target
+    model : PackedModel
+        As for :func:`footprint`.
+    target : str, default="cortex-m0plus"
         As for :func:`footprint`.
 
     Returns

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skbnn.estimators._shapes import image_shape_of
+from skbnn.estimators._validation import image_shape_of
 
 __all__ = ["axes_of", "grid_of", "picture_shape", "plain_numbers", "show_image", "write_names"]
 

@@ -20,9 +20,11 @@ from torch import nn
 
 from skbnn.bits import pack_bits
 from skbnn.nn.block import Signal
+from skbnn.nn.bridges import RealLevels
 from skbnn.nn.convolution import convolve
-from skbnn.nn.linear import CodedHidden, CodedSums, RealHidden
+from skbnn.nn.linear import CodedHidden, CodedSums, real_twin
 from skbnn.nn.quantizers import SignWeights, make_quantizer
+from skbnn.nn.reals import RealHidden
 from skbnn.nn.stream import Residual, Shortcut, StreamSign
 from skbnn.packed.conv import BinaryConv, MixedConv, RealConv
 from skbnn.packed.outputs import Sums
@@ -137,6 +139,7 @@ class RealConvolution(_Places, RealHidden):
         super().__init__(window, n_units, technique, 0, **settings)
 
     def freeze(self, signal):  # noqa: D102
+        super().freeze(signal)
         return Signal(Reals(math.prod(self.shape)))
 
     def pack(self):  # noqa: D102
@@ -204,14 +207,24 @@ def conv_blocks(
     """
     probe = make_quantizer("activations", technique.activations, generator=generator)
     chain = _CHAINS[residual, probe.coded]
+    has_real_first = probe.coded and technique.first_last == "real" and len(channels) > 0
+    if has_real_first and residual:
+        raise ValueError(
+            f"Technique {technique.name!r} has a real first layer, and a stream of integers cannot "
+            "begin with it; use residual=False or first_last='coded'."
+        )
     layers = []
     for n_units, pool_size in zip(channels, pool_sizes, strict=True):
         kernel = tuple(min(kernel_size, 2 * size - 1) for size in shape[:2])
         window = Window(shape, kernel, 1, tuple(min(pool_size, size) for size in shape[:2]))
-        layer = chain.layer(
+        is_real = has_real_first and not layers
+        kind, choice = (
+            (RealConvolution, real_twin(technique)) if is_real else (chain.layer, technique)
+        )
+        layer = kind(
             window,
             n_units,
-            technique,
+            choice,
             padding_value,
             init=init,
             dropout=hidden_dropout if layers else input_dropout,
@@ -219,6 +232,11 @@ def conv_blocks(
         )
         layers.append(layer)
         shape = layer.shape
+    if has_real_first:
+        levels = RealLevels(layers[0].shape, technique, generator)
+        return [layers[0], *chain.blocks([levels, *layers[1:]], technique, generator)], math.prod(
+            shape
+        )
     return chain.blocks(layers, technique, generator), math.prod(shape)
 
 

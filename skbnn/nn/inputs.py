@@ -254,7 +254,7 @@ def fit_input(technique, X, y, sample_weight, n_thresholds, layout=None):
     Parameters
     ----------
     technique : Technique
-        Bits for one whose activations are coded, standardised reals for others.
+        Bits for one whose activations and first layer are coded, standardised reals for others.
     X, y, sample_weight, n_thresholds
         See :meth:`Input.fit`.
     layout : ImageLayout or None
@@ -265,6 +265,7 @@ def fit_input(technique, X, y, sample_weight, n_thresholds, layout=None):
     inputs : Input
     """
     is_coded = make_quantizer("activations", technique.activations).coded
+    is_coded = is_coded and technique.first_last == "coded"
     of_rows, of_images = (
         (ThermometerInput, ThermometerImages) if is_coded else (StandardizeInput, StandardizeImages)
     )

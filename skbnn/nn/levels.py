@@ -89,10 +89,14 @@ class LevelBlock(Block):
         # -x >= t is not (x >= 1 - t).
         return narrowest(np.where(falls, 1 - thresholds, thresholds)), falls
 
+    @property
+    def codes(self):
+        """The code of each level as a number: bit k is that of plane k."""
+        codes = self.activation_quantizer.staircase().codes.long()
+        return tuple((codes << torch.arange(codes.shape[1])).sum(1).tolist())
+
     def level_codes(self):
         """Return thresholds and codes of all levels as an output transform."""
         thresholds, falls = self.fold_levels()
-        codes = self.activation_quantizer.staircase().codes.long()
-        numbers = (codes << torch.arange(codes.shape[1])).sum(1).tolist()
         code = self.code
-        return LevelCodes(thresholds, pack_bits(falls), tuple(numbers), code.scales, code.offset)
+        return LevelCodes(thresholds, pack_bits(falls), self.codes, code.scales, code.offset)

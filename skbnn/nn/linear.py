@@ -1,102 +1,35 @@
-"""Dense blocks: coded ones, which become integer operations, and real ones for the controls."""
+"""Dense blocks of coded rows, which become integer operations, and chains of dense blocks."""
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import torch
-from torch import nn
 
-from skbnn.bits import pack_bits
-from skbnn.nn.block import Block, Signal
+from skbnn.nn.block import Signal
+from skbnn.nn.bridges import CodeReals, RealLevels
+from skbnn.nn.dense import Dense, first_gain, step_of
 from skbnn.nn.levels import LevelBlock
+from skbnn.nn.named import named
 from skbnn.nn.nonlinearities import make_nonlinearity
 from skbnn.nn.normalizers import BatchNorm, make_normalizer
 from skbnn.nn.quantizers import make_quantizer
-from skbnn.nn.randomness import Dropout
+from skbnn.nn.reals import RealHidden, RealOutput, RealProjection
 from skbnn.packed.checks import narrowest
 from skbnn.packed.folding import fold
-from skbnn.packed.linear import BinaryLinear, MixedLinear, RealLinear, negate, times
+from skbnn.packed.linear import BinaryLinear, negate, times
 from skbnn.packed.outputs import ClassScores, ShiftedScores, SignThreshold, Sums
-from skbnn.packed.values import INT32_MAX, BitMatrix, IntStream, Reals
+from skbnn.packed.values import INT32_MAX, IntStream
 
-__all__ = [
-    "CodedHidden",
-    "CodedOutput",
-    "CodedSums",
-    "RealHidden",
-    "RealOutput",
-    "RealProjection",
-    "RealSums",
-    "linear_blocks",
-]
+__all__ = ["CodedHidden", "CodedOutput", "CodedSums", "linear_blocks", "real_twin"]
 
+_HAS_REAL_ENDS = {"coded": False, "real": True}
 _LEAST_MULTIPLIER = 1 << 12
 _LARGEST_MULTIPLIER = 1 << 20
 
 
-class _Linear(Block):
-    """What all dense blocks share: latent weights, their quantizer, dropout of the inputs.
-
-    Parameters
-    ----------
-    n_in, n_units : int
-        Inputs and units.
-    technique : Technique
-        Choices on every axis.
-    init : float or None
-        Range of the initial latent weights; None for Glorot's.
-    dropout : float
-        Fraction of the inputs dropped in training.
-    generator : torch.Generator
-        Source of randomness.
-    """
-
-    reads_signs = False
-
-    def __init__(self, n_in, n_units, technique, *, init, dropout, generator):
-        super().__init__()
-        bound = math.sqrt(6 / (n_in + n_units)) if init is None else init
-        latent = torch.empty(n_units, n_in).uniform_(-bound, bound, generator=generator)
-        self.weight = nn.Parameter(latent)
-        self.weight_quantizer = make_quantizer(
-            "weights", technique.weights, generator=generator, n_units=n_units
-        )
-        self.dropout = Dropout(dropout, generator)
-
-    @property
-    def n_units(self):
-        """Number of units."""
-        return self.weight.shape[0]
-
-    def weight_matrix(self):
-        """Return the coded weights as the packed program stores them, and the unit of each unit.
-
-        Returns
-        -------
-        matrix : BitMatrix
-        unit : float, or float64 Tensor of shape (n_units,)
-        """
-        code = self.weight_quantizer.encode(self.weight.detach())
-        scales, offsets = code.scales.numpy(), code.offset.numpy()
-        # What all numbers of a unit share belongs to its unit; a single scale becomes 1.
-        common = np.gcd.reduce(np.vstack([scales, offsets]))
-        if self.weight_quantizer.shared_grid:
-            common[:] = np.gcd.reduce(common) & -np.gcd.reduce(common)
-        common = np.maximum(common, 1)
-        scales, offsets = scales // common, offsets // common
-        plain = len(scales) == 1 and bool((scales == 1).all() and (offsets == 0).all())
-        matrix = BitMatrix(
-            pack_bits(code.bits.numpy()),
-            self.weight.shape[1],
-            None if plain else scales.astype(np.int32),
-            offsets.astype(np.int32) if offsets.any() else None,
-        )
-        unit = code.unit * torch.from_numpy(common).double()
-        return matrix, unit if len(unit.unique()) > 1 else float(unit[0])
-
-
-class _Coded(_Linear):
+class _Coded(Dense):
     """A dense block from coded rows and coded weights to integer sums."""
 
     def __init__(self, n_in, n_units, technique, **settings):
@@ -177,7 +110,7 @@ class CodedOutput(_Coded):
 
     def __init__(self, n_in, n_units, technique, **settings):
         super().__init__(n_in, n_units, technique, **settings)
-        self.normalizer = make_normalizer(technique.output_normalizer, n_units, _gain(self))
+        self.normalizer = make_normalizer(technique.output_normalizer, n_units, first_gain(self))
         self.score_unit = None
 
     def forward(self, x, sample_weight=None):  # noqa: D102
@@ -249,109 +182,16 @@ def _odd_part(unit):
     return numerator // (numerator & -numerator)
 
 
-def step_of(n_in):
-    """Return the power of two next to ``1 / sqrt(n_in)``: what one of n_in inputs is worth.
-
-    Sums of n_in signs then have a size of about 1, whatever n_in, and remain multiples of a
-    power of two, as a stream of integers needs.
-
-    Parameters
-    ----------
-    n_in : int
-        Inputs of a unit.
-
-    Returns
-    -------
-    step : float
-    """
-    return 2.0 ** -round(math.log2(max(1, n_in)) / 2)
-
-
-class _Real(_Linear):
-    """A dense block on real rows; packed, normalisation is folded into weights or scales."""
-
-    is_last = False
-
-    def forward(self, x, sample_weight=None):  # noqa: D102
-        return self.nonlinearity(self.normalizer(self.sums(x), sample_weight))
-
-    def sums(self, x):
-        """Return the sums of the units."""
-        w = self.weight_quantizer(self.weight)
-        return nn.functional.linear(self.dropout.restore(self.dropout(x.flatten(1))), w)
-
-    def freeze(self, signal):  # noqa: D102
-        return Signal(Reals(self.n_units))
-
-    def pack(self):  # noqa: D102
-        slope, shift = (t.detach() for t in self.normalizer.affine())
-        kept = {
-            "biases": shift.numpy().astype(np.float32),
-            "rectify": isinstance(self.nonlinearity, nn.ReLU),
-            "is_last": self.is_last,
-        }
-        matrix, unit = self.weight_matrix() if self.weight_quantizer.coded else (None, 1.0)
-        if matrix is not None and matrix.is_sign:
-            return MixedLinear(matrix, scales=(slope * unit).numpy().astype(np.float32), **kept)
-        weights = self.weight_quantizer(self.weight.detach()) * slope[:, None]
-        return RealLinear(weights.numpy().astype(np.float32), **kept)
-
-
-class RealHidden(_Real):
-    """Real rows to real activations: product, batch norm, ReLU."""
-
-    def __init__(self, n_in, n_units, technique, **settings):
-        super().__init__(n_in, n_units, technique, **settings)
-        self.normalizer = BatchNorm(n_units)
-        self.nonlinearity = make_nonlinearity(technique.nonlinearity, n_units)
-        if technique.packs and not isinstance(self.nonlinearity, nn.ReLU | nn.Identity):
-            raise ValueError(
-                f"Technique {technique.name!r} has real activations and the non-linearity "
-                f"{technique.nonlinearity!r}; only 'relu' and 'none' can be packed there."
-            )
-
-
-class RealOutput(_Real):
-    """Real rows to class scores: product and a normaliser."""
-
-    is_last = True
-    score_unit = 1.0
-
-    def __init__(self, n_in, n_units, technique, **settings):
-        super().__init__(n_in, n_units, technique, **settings)
-        self.normalizer = make_normalizer(technique.output_normalizer, n_units, _gain(self))
-        self.nonlinearity = nn.Identity()
-
-
-class RealProjection(_Real):
-    """Real rows to real activations without a non-linearity: product, batch norm."""
-
-    def __init__(self, n_in, n_units, technique, **settings):
-        super().__init__(n_in, n_units, technique, **settings)
-        self.normalizer = BatchNorm(n_units)
-        self.nonlinearity = nn.Identity()
-
-
-class RealSums(_Real):
-    """Real rows to sums for a stream: product, scale and shift."""
-
-    def __init__(self, n_in, n_units, technique, **settings):
-        super().__init__(n_in, n_units, technique, **settings)
-        gain = step_of(n_in) if self.weight_quantizer.coded else 1.0
-        self.normalizer = make_normalizer("scale", n_units, gain)
-        self.nonlinearity = nn.Identity()
-
-
-def _gain(block):
-    """Return the scale of class sums that starts training with logits of about +-3."""
-    if block.weight.numel() == 0:
-        return 1.0
-    with torch.no_grad():
-        weights = block.weight_quantizer(block.weight.detach())
-    return 3.0 / math.sqrt(weights.shape[1] * float(weights.square().mean()))
-
-
-def linear_blocks(widths, technique, *, init, input_dropout, hidden_dropout, generator):
+def linear_blocks(
+    widths,
+    technique,
+    *,
+    init,
+    input_dropout,
+    hidden_dropout,
+    generator,
+    reads_inputs=True,
+):
     """Return the dense blocks of a network.
 
     Parameters
@@ -359,13 +199,16 @@ def linear_blocks(widths, technique, *, init, input_dropout, hidden_dropout, gen
     widths : sequence of int
         Inputs, hidden layers and classes.
     technique : Technique
-        Choices on every axis; real or coded blocks follow from its activation quantizer.
+        Choices on every axis; real or coded blocks follow from its activation quantizer, and
+        which ends are real from ``first_last``.
     init : float or None
         Range of the initial latent weights.
     input_dropout, hidden_dropout : float
         Fraction of the inputs, and of the units of each hidden layer, dropped in training.
     generator : torch.Generator
         Source of randomness.
+    reads_inputs : bool, default=True
+        Whether the first of them is the first layer of the network.
 
     Returns
     -------
@@ -373,9 +216,27 @@ def linear_blocks(widths, technique, *, init, input_dropout, hidden_dropout, gen
     """
     probe = make_quantizer("activations", technique.activations, generator=generator)
     hidden, output = (CodedHidden, CodedOutput) if probe.coded else (RealHidden, RealOutput)
-    kinds = [hidden] * (len(widths) - 2) + [output]
+    layers = [(hidden, technique)] * (len(widths) - 2) + [(output, technique)]
+    has_real_ends = probe.coded and named("first_last", _HAS_REAL_ENDS, technique.first_last)
+    if has_real_ends:
+        real = real_twin(technique)
+        layers[-1] = (RealOutput, real)
+        if reads_inputs and len(layers) > 1:
+            layers[0] = (RealProjection, real)
     drops = [input_dropout] + [hidden_dropout] * (len(widths) - 2)
-    return [
-        kind(n_in, n_units, technique, init=init, dropout=drop, generator=generator)
-        for kind, n_in, n_units, drop in zip(kinds, widths[:-1], widths[1:], drops, strict=True)
+    blocks = [
+        kind(n_in, n_units, choice, init=init, dropout=drop, generator=generator)
+        for (kind, choice), n_in, n_units, drop in zip(
+            layers, widths[:-1], widths[1:], drops, strict=True
+        )
     ]
+    if has_real_ends and (len(blocks) > 1 or not reads_inputs):
+        if reads_inputs:
+            blocks.insert(1, RealLevels((widths[1],), technique, generator))
+        blocks.insert(-1, CodeReals())
+    return blocks
+
+
+def real_twin(technique):
+    """Return a technique for layers that stay real beside the technique's own."""
+    return replace(technique, weights="real", activations="real", nonlinearity="none")

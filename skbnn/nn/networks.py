@@ -216,7 +216,13 @@ def conv_network(
     )
     settings["input_dropout"] = hidden_dropout if blocks else settings["input_dropout"]
     widths = (width, *hidden_layer_sizes, n_classes)
-    dense = linear_blocks(widths, technique, hidden_dropout=hidden_dropout, **settings)
+    dense = linear_blocks(
+        widths,
+        technique,
+        hidden_dropout=hidden_dropout,
+        reads_inputs=not blocks,
+        **settings,
+    )
     return Network(inputs, [*blocks, *dense])
 
 

@@ -6,17 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skbnn.nn.attention import CodedAttention, RealAttention, TokenBits, TokenReals, make_rule
-from skbnn.nn.linear import (
-    CodedHidden,
-    CodedOutput,
-    CodedSums,
-    RealHidden,
-    RealOutput,
-    RealProjection,
-    RealSums,
-    step_of,
-)
+from skbnn.nn.dense import step_of
+from skbnn.nn.linear import CodedHidden, CodedOutput, CodedSums
 from skbnn.nn.quantizers import make_quantizer
+from skbnn.nn.reals import RealHidden, RealOutput, RealProjection, RealSums
 from skbnn.nn.stream import (
     CodedPositions,
     EachPlace,
@@ -160,6 +153,11 @@ def transformer_blocks(
     """
     probe = make_quantizer("activations", technique.activations, generator=generator)
     kinds = CODED if probe.coded else REAL
+    if probe.coded and technique.first_last == "real":
+        raise ValueError(
+            f"Technique {technique.name!r} has a real first layer, and a stream of integers cannot "
+            "begin with it; use first_last='coded' for a transformer."
+        )
     owners, places = token_owners(features, image_shape, patch_size)
     n_tokens = math.prod(places)
     make_rule(attention, n_heads, d_model // n_heads, n_tokens, technique, generator)

@@ -5,7 +5,8 @@ bits) and :mod:`~skbnn.packed.images` (the same for pixels), :mod:`~skbnn.packed
 sums) and :mod:`~skbnn.packed.conv` (the same for windows), :mod:`~skbnn.packed.outputs` (sums to
 bits or scores), :mod:`~skbnn.packed.stream` (residual branches),
 :mod:`~skbnn.packed.attention` (what tokens choose), :mod:`~skbnn.packed.levels` (both with codes
-of several levels), :mod:`~skbnn.packed.model` (the whole). Nothing here imports torch or
+of several levels), :mod:`~skbnn.packed.bridges` (real first and last layers),
+:mod:`~skbnn.packed.model` (the whole). Nothing here imports torch or
 scikit-learn.
 """
 
@@ -18,6 +19,7 @@ from skbnn.packed.attention import (
     TokenBits,
     TokenReals,
 )
+from skbnn.packed.bridges import CodeReals, RealLevels
 from skbnn.packed.codewords import NearestCentroid, NearestCodeword
 from skbnn.packed.conv import BinaryConv, MixedConv, RealConv
 from skbnn.packed.encode import BitPlanes, Standardize, Thermometer
@@ -42,6 +44,7 @@ __all__ = [
     "BitMatrix",
     "BitPlanes",
     "ClassScores",
+    "CodeReals",
     "EachPlace",
     "ImageLayout",
     "ImageStandardize",
@@ -56,6 +59,7 @@ __all__ = [
     "Positions",
     "RealAttention",
     "RealConv",
+    "RealLevels",
     "RealLinear",
     "Reals",
     "Residual",

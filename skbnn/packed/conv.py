@@ -70,7 +70,7 @@ class BinaryConv(BinaryProduct):
         return self.output.gives.at_places(self.window.pooled)
 
     def prepare(self, kernels, real=np.float64):  # noqa: D102
-        layout = layout_of(self.window, self.weights.words, self.padding_value == 1, kernels)
+        layout = layout_of(self.window, self.weights.words, self.padding_value == 1)
         is_fused = self.is_plain and isinstance(self.output, SignThreshold)
         return (self._prepare_fused if is_fused else self._prepare_sums)(kernels, layout)
 
@@ -110,57 +110,30 @@ class BinaryConv(BinaryProduct):
         """Return the function that adds up the counts of planes and transforms the sums."""
         window, n_units, dtype = self.window, self.weights.n_units, self.sum_dtype
         flat = np.concatenate(list(layout.words))
-        units, blank = interleave(flat, lanes_for(len(flat))), interleave(flat[:1] * 0, 16)
-        coefficients, ones_coefficients, base = self.terms()
-        finish = self.output.prepare(kernels, dtype)
-        lines, columns, correction = self.corrections()
-        zones = [
-            (slice(*lines[i : i + 2]), slice(*columns[j : j + 2]), correction[i, j].astype(dtype))
-            for i, j in zip(*np.nonzero(correction.any(2)), strict=True)
-        ]
-        counts_of_image = math.prod(window.places) * len(self.takes.scales) * len(flat)
-        most = 8 * CHUNK_WORDS // counts_of_image
+        units = interleave(flat, lanes_for(len(flat)))
+        terms, (*ends, corrections) = self.terms(), self.corrections()
+        finish, code = self.output.prepare(kernels, dtype), self.output.gives
+        taps = (*window.kernel, window.stride)
         minima = np.zeros(n_units, np.bool_)
         if self.minima is not None:
             minima = unpack_bits(self.minima, n_units)
 
-        def sums(images):
-            shape = (len(images), *window.places, images.shape[1])
-            counts = np.empty((*shape, len(flat)), np.int32)
-            kernels.count_windows(images, *layout.size, units, counts)
-            ones = np.empty((*shape, 1), np.int32)
-            if len(ones_coefficients):
-                kernels.count_windows(images, *layout.size, blank, ones)
-            places = np.empty((*shape[:3], n_units), dtype)
-            n_places = math.prod(shape[:3])
-            kernels.combine_counts(
-                counts.reshape(n_places, len(coefficients), n_units),
-                coefficients,
-                ones.reshape(n_places, shape[3])[:, : len(ones_coefficients)].copy(),
-                ones_coefficients,
-                base,
-                places.reshape(n_places, n_units),
-            )
-            for zone_lines, zone_columns, missing in zones:
-                places[:, zone_lines, zone_columns] += missing
-            return places
-
-        def pooled(places):
-            if window.pool == (1, 1):
-                return places
-            most = pool(places, window.pool)
-            return (
-                np.where(minima, pool(places, window.pool, np.minimum), most)
-                if minima.any()
-                else most
-            )
-
         def run(images):
-            parts = [
-                pooled(sums(chunk)).reshape(-1, n_units) for _, chunk in layout.chunks(images, most)
-            ]
-            rows = [finish(part) for part in parts] or [finish(np.empty((0, n_units), dtype))]
-            return self.output.gives.join(np.concatenate(rows), window.pooled)
+            sums = np.empty((len(images), *window.pooled, n_units), dtype)
+            kernels.convolve_sums(
+                images,
+                layout.pixel,
+                layout.gathered_bits,
+                taps,
+                units,
+                *terms,
+                corrections,
+                *ends,
+                window.pool,
+                minima,
+                sums,
+            )
+            return code.join(finish(sums.reshape(-1, n_units)), window.pooled)
 
         return run
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from functools import singledispatch
 
 from skbnn.packed.attention import Attention, RealAttention, TokenBits, TokenReals
+from skbnn.packed.bridges import CodeReals, RealLevels
 from skbnn.packed.codewords import NearestCentroid, NearestCodeword
 from skbnn.packed.conv import BinaryConv, MixedConv, RealConv
 from skbnn.packed.encode import BitPlanes, Standardize, Thermometer
@@ -231,6 +232,19 @@ def _attention(places, n_units, n_passes):
 @cost.register
 def _(operation: RealAttention):
     return {"float_ops": 2 * operation.n_tokens**2 * operation.n_units}
+
+
+@cost.register
+def _(operation: RealLevels):
+    return {
+        "float32_nbytes": 4 * operation.thresholds.size,
+        "float_ops": len(operation.thresholds) * operation.gives.width,
+    }
+
+
+@cost.register
+def _(operation: CodeReals):
+    return {"float_ops": len(operation.takes.scales) * operation.takes.width}
 
 
 @cost.register

@@ -18,7 +18,6 @@ from skbnn.bits import n_words, tail_mask
 from skbnn.packed.checks import require, require_array
 from skbnn.packed.operation import Operation, register
 from skbnn.packed.values import BitCode, IntStream, Reals
-from skbnn.packed.windows import pool
 
 __all__ = [
     "Affine",
@@ -240,12 +239,12 @@ class Shortcut(Operation):
         return IntStream((lines, columns, self.channels), self.takes.largest)
 
     def prepare(self, kernels, real=np.float64):  # noqa: D102
-        kept, shape = min(self.channels, self.shape[2]), _shape(self.gives)
+        places = (n // p for n, p in zip(self.shape[:2], self.pool, strict=True))
+        pooled, shape = (*places, self.channels), _shape(self.gives)
 
         def run(stream):
-            pooled = pool(stream.reshape(len(stream), *self.shape), self.pool)
-            out = np.zeros((*pooled.shape[:3], self.channels), pooled.dtype)
-            out[..., :kept] = pooled[..., :kept]
+            out = np.empty((len(stream), *pooled), stream.dtype)
+            kernels.pool_channels(stream.reshape(len(stream), *self.shape), *self.pool, out)
             return out.reshape(len(stream), *shape)
 
         return run

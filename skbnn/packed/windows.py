@@ -7,13 +7,14 @@ have so few bits that this at least doubles the words, windows are gathered with
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from skbnn.bits import pack_bits, unpack_bits
 from skbnn.packed.checks import require
 
-__all__ = ["CHUNK_WORDS", "Window", "layout_of", "pool"]
+__all__ = ["CHUNK_WORDS", "Layout", "Window", "layout_of", "pool"]
 
 CHUNK_WORDS = 1 << 14
 """Elements of the images that are worked on at once, so that they stay in cache."""
@@ -125,7 +126,25 @@ def pool(images, sizes, join=np.maximum):
     return pooled
 
 
-def layout_of(window, words, padding_bit, kernels):
+class Layout(NamedTuple):
+    """How kernels read images and weights.
+
+    Attributes
+    ----------
+    words : uint64 ndarray of shape (n_planes, n_units, n_window_words)
+        The units' words in the order in which the words of a window come.
+    pixel : uint64 ndarray of shape (n_words(channels),)
+        What pads images.
+    gathered_bits : int
+        Bits of a pixel where windows are gathered without gaps; 0 where they are read as they lie.
+    """
+
+    words: np.ndarray
+    pixel: np.ndarray
+    gathered_bits: int
+
+
+def layout_of(window, words, padding_bit):
     """Return the layout in which kernels read images and weights.
 
     Parameters
@@ -136,67 +155,15 @@ def layout_of(window, words, padding_bit, kernels):
         Canonical weights.
     padding_bit : bool
         What pads the images.
-    kernels : module
-        Kernels to run.
 
     Returns
     -------
-    layout : object
-        With the attributes ``words``, the units' words in the order in which the words of a
-        window come; ``pixel``, which pads; ``gathered_bits``, the bits of a pixel of gathered
-        windows, else 0; ``size``, height, width and step of the window on what is laid out; and the
-        method ``chunks(images, most)``, which yields (first image, laid-out images) of shape
-        (n, n_planes, height, width, n_words), for chunks of at most ``most`` images that stay in
-        cache; a chunk is valid until the next one.
+    layout : Layout
     """
     channels = window.shape[2]
     pixel = pack_bits(np.full(channels, padding_bit))
     aligned = pack_bits(unpack_bits(words, window.n_taps).reshape(*words.shape[:2], -1, channels))
     aligned = aligned.reshape(*words.shape[:2], -1)
     if 2 * words.shape[2] <= aligned.shape[2]:
-        return _Gathered(window, pixel, words, kernels)
-    return _Padded(window, pixel, aligned)
-
-
-class _Padded:
-    """Windows read where they lie in padded images, each pixel in whole words."""
-
-    gathered_bits = 0
-
-    def __init__(self, window, pixel, words):
-        self.window, self.pixel, self.words = window, pixel, words
-        self.size = (*window.kernel, window.stride)
-
-    def chunks(self, images, most):
-        """Yield chunks of padded images."""
-        height, width = (
-            n + 2 * m for n, m in zip(images.shape[2:4], self.window.margins, strict=True)
-        )
-        step = CHUNK_WORDS // (images.shape[1] * height * width * len(self.pixel))
-        step = max(1, min(step, most))
-        padded = np.empty(
-            (min(step, len(images)), images.shape[1], height, width, len(self.pixel)), np.uint64
-        )
-        padded[:] = self.pixel
-        for start in range(0, len(images), step):
-            part = images[start : start + step]
-            self.window.pad(part, padded[: len(part)])
-            yield start, padded[: len(part)]
-
-
-class _Gathered(_Padded):
-    """Windows gathered without gaps: images of places, each place its window's words."""
-
-    def __init__(self, window, pixel, words, kernels):
-        super().__init__(window, pixel, words)
-        self.size = (1, 1, 1)
-        self.kernels = kernels
-        self.gathered_bits = window.shape[2]
-
-    def chunks(self, images, most):  # noqa: D102
-        window, width = self.window, self.words.shape[2]
-        for start, padded in super().chunks(images, most):
-            flat = padded.reshape(-1, *padded.shape[2:])
-            out = np.empty((len(flat), *window.places, width), np.uint64)
-            self.kernels.gather_windows(flat, window.shape[2], *window.kernel, window.stride, out)
-            yield start, out.reshape(*padded.shape[:2], *out.shape[1:])
+        return Layout(words, pixel, channels)
+    return Layout(aligned, pixel, 0)

@@ -66,19 +66,25 @@ _STOCHASTIC = replace(
     recipes={**_BINARYCONNECT.recipes, "cnn": Recipe(learning_rate=1e-1, init=1.0)},
 )
 
-# Real weights and activations within [-1, 1], on the inputs of the technique that starts here.
-_BOUNDED = replace(
+# Real weights and activations, on the inputs of the technique that starts here.
+_TEACHER = replace(
     _FLOAT,
+    name="teacher",
+    packs=False,
+    recipes={
+        **_FLOAT.recipes,
+        "mlp": Recipe(learning_rate=3e-3, input_dropout=0.2, hidden_dropout=0.3),
+    },
+)
+
+# The same within [-1, 1], where many weights end.
+_BOUNDED = replace(
+    _TEACHER,
     name="bounded",
     nonlinearity="hard_tanh",
     output_normalizer="batch",
-    packs=False,
-    recipes={
-        "logistic": Recipe(learning_rate=1e-2),
-        "mlp": Recipe(learning_rate=3e-3, input_dropout=0.2, hidden_dropout=0.3),
-        "cnn": Recipe(learning_rate=1e-2),
-        "transformer": Recipe(learning_rate=2e-3, hidden_dropout=0.2),
-    },
+    latent_clip=1.0,
+    recipes=_BNN.recipes,
 )
 
 _POSTTRAINING = replace(
@@ -87,16 +93,12 @@ _POSTTRAINING = replace(
     output_normalizer="batch",
     optimizer="none",
     starts_from=_BOUNDED,
-    share=0.0,
+    share=0.1,
     reference="the plain baseline: real training, then signs; only the norms are estimated anew",
 )
 
 _COMPRESSED = replace(
-    _BOUNDED,
-    name="compressed",
-    weights="tanh",
-    nonlinearity="tanh",
-    output_normalizer="scale",
+    _TEACHER, name="compressed", weights="tanh", nonlinearity="tanh", recipes=_BNN.recipes
 )
 
 _BITWISE = replace(
@@ -216,12 +218,7 @@ _BIT_TWO = replace(
     weights="centered",
     activations="elastic-2",
     latent_clip=None,
-    starts_from=replace(
-        _FLOAT,
-        name="teacher",
-        packs=False,
-        recipes={**_FLOAT.recipes, "mlp": _BOUNDED.recipes["mlp"]},
-    ),
+    starts_from=_TEACHER,
     distillation=0.5,
 )
 

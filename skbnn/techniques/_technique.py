@@ -74,6 +74,9 @@ class Technique:
     regularizer : {"l2", "bipolar"} or callable
         Penalty of each latent weight matrix; the estimator's ``alpha`` is its strength.
         ``"bipolar"`` is ``sum(1 - w^2)``, which draws latent weights to -1 and +1.
+    recipes : mapping of str to Recipe
+        Training settings for each family: ``"logistic"``, ``"mlp"``, ``"cnn"``,
+        ``"transformer"``.
     starts_from : Technique, str or None
         A technique that is trained first and initialises this one: what both networks have, of
         the same shape. It reads this technique's inputs. It may start from another in turn.
@@ -82,24 +85,25 @@ class Technique:
         that this one starts from, in [0, 1].
     share : float
         Epochs relative to those of the other stages; ``max_iter`` is the sum of all.
+    first_last : {"coded", "real"}
+        Whether first and last layer have codes as all others, or, as in many papers, real weights;
+        inputs are then real too, and the packed program computes those two layers in floats. Not
+        for streams of integers, which transformers and residual networks have.
     packs : bool
         False for a technique that others only start from: it may then combine what no packed
         program computes.
-    recipes : mapping of str to Recipe
-        Training settings for each family: ``"logistic"``, ``"mlp"``, ``"cnn"``,
-        ``"transformer"``.
     reference : str
         The paper.
-
-    Notes
-    -----
-    The first layer reads thermometer bits or real inputs, and it and the last one are coded as all
-    others are; many papers keep both real.
 
     See Also
     --------
     list_techniques : Names of the built-in techniques.
     get_technique : The technique of a name.
+
+    Notes
+    -----
+    The first layer reads thermometer bits or real inputs, and it and the last one are coded as all
+    others are; many papers keep both real.
     """
 
     name: str
@@ -118,6 +122,7 @@ class Technique:
     starts_from: "Technique | str | None" = None
     distillation: float = 0.0
     share: float = 1.0
+    first_last: str = "coded"
     packs: bool = True
     reference: str = ""
 

@@ -204,3 +204,15 @@ def test_convolve_signs(
         frozen(pack_bits(minima)), out,
     )  # fmt: skip
     np.testing.assert_array_equal(out, pack_bits(expected))
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float64])
+@pytest.mark.parametrize(("pool", "n_out"), [((1, 1), 5), ((2, 3), 9), ((5, 7), 3)])
+def test_pool_channels(kernels, rng, guarded, frozen, pool, n_out, dtype):
+    images = rng.integers(-99, 100, (3, 5, 7, 5)).astype(dtype)
+    out = guarded((3, 5 // pool[0], 7 // pool[1], n_out), dtype)
+    kernels.pool_channels(frozen(images), *pool, out)
+    for n, y, x, channel in np.ndindex(out.shape):
+        window = images[n, y * pool[0] :, x * pool[1] :][: pool[0], : pool[1]]
+        expected = window[..., channel].max() if channel < 5 else 0
+        assert out[n, y, x, channel] == expected

@@ -10,16 +10,19 @@ from skbnn import (
     BinaryTransformerClassifier,
 )
 from skbnn.packed.format import to_bytes
-from skbnn.techniques import list_techniques
+from skbnn.techniques import get_technique, list_techniques
 
 LABELS = np.arange(10)
+# Those that train at all in a last stage alone, and those that have no other.
+TRAINED = [name for name in list_techniques() if get_technique(name).optimizer != "none"]
+ALONE = [name for name in list_techniques() if get_technique(name).starts_from is None]
 
 
 def mlp(**params):
     return BinaryMLPClassifier((64,), **{"random_state": 0, "max_iter": 5, **params})
 
 
-@pytest.mark.parametrize("technique", list_techniques())
+@pytest.mark.parametrize("technique", TRAINED)
 @pytest.mark.parametrize("make", [mlp, BinaryLogisticRegression])
 def test_a_stream_learns_digits(make, technique, digits):
     X, X_test, y, y_test = digits
@@ -83,7 +86,7 @@ def test_weights_and_class_weights_of_a_stream(digits):
     assert to_bytes(a.packed_) == to_bytes(b.packed_) != to_bytes(c.packed_)
 
 
-@pytest.mark.parametrize("technique", list_techniques())
+@pytest.mark.parametrize("technique", ALONE)
 def test_warm_start_goes_on(technique, digits):
     X, _, y, _ = digits
     warm = mlp(technique=technique, warm_start=True, max_iter=4, input_dropout=0, hidden_dropout=0)
@@ -93,6 +96,16 @@ def test_warm_start_goes_on(technique, digits):
     assert min(second) < min(first)
     cold = mlp(technique=technique, max_iter=4, input_dropout=0, hidden_dropout=0)
     assert cold.fit(X, y).fit(X, y).loss_curve_ == pytest.approx(first)
+
+
+def test_warm_start_goes_on_with_the_last_stage(digits):
+    X, X_test, y, y_test = digits
+    warm = mlp(technique="reactnet", warm_start=True, max_iter=4).fit(X, y)
+    before = warm.score(X_test, y_test)
+    for _ in range(3):
+        warm.fit(X, y)
+    assert warm.n_iter_ == len(warm.loss_curve_) == 4
+    assert warm.score(X_test, y_test) > before
 
 
 def test_warm_start_needs_the_same_problem(digits):

@@ -30,6 +30,12 @@ from skbnn.packed.format import to_bytes
 matplotlib.use("Agg")
 
 
+@pytest.fixture(autouse=True)
+def no_garbage(monkeypatch):
+    """Skip the search for garbage before each fit: it takes longer than fits as short as these."""
+    monkeypatch.setattr("skbnn.inspection.memory.gc.collect", lambda: 0)
+
+
 class Planted(ClassifierMixin, BaseEstimator):
     """A classifier of a known size, speed and accuracy."""
 
@@ -157,12 +163,17 @@ def test_float32_is_timed_for_real_activations_only(digits):
     assert comparison.estimators_["float"].packed_.precision == "float64"
 
 
-def test_references():
+def test_references(tmp_path):
     models = {name: Planted(size=size) for name, size in [("a", 0), ("b", 999), ("c", 5000)]}
-    size = {r.model: r.nbytes for r in compare_models(models, X, Y).results}
+
+    def results(reference):
+        settings = {"random_state": 0, "resume_dir": tmp_path}
+        return compare_models(models, X, Y, reference=reference, **settings).results
 
     def ratios(reference):
-        return [r.ratio for r in compare_models(models, X, Y, reference=reference).results]
+        return [r.ratio for r in results(reference)]
+
+    size = {r.model: r.nbytes for r in results(None)}
 
     assert ratios(None) == ratios("a") == [size["a"] / size[name] for name in "abc"]
     assert ratios("c") == [size["c"] / size[name] for name in "abc"]
@@ -242,13 +253,13 @@ def test_spread_over_repeats_counts():
 def test_one_failure_does_not_lose_the_rest():
     models = {"good": Planted(), "odd": Failing(), "bad": Failing(wrong=1)}
     with pytest.warns(FitFailedWarning, match="RuntimeError: out of luck"):
-        comparison = compare_models(models, X, Y, n_repeats=8, random_state=0, reference="bad")
+        comparison = compare_models(models, X, Y, n_repeats=4, random_state=0, reference="bad")
     assert [r.model for r in comparison.results] == ["good", "odd"]
     good, odd = comparison.results
-    assert (good.n_runs, good.ratio) == (8, None)
-    assert 0 < odd.n_runs < 8
-    assert len(comparison.failures) == 16 - odd.n_runs
-    assert "failed: bad, repeat 7: RuntimeError: out of luck" in str(comparison)
+    assert (good.n_runs, good.ratio) == (4, None)
+    assert 0 < odd.n_runs < 4
+    assert len(comparison.failures) == 8 - odd.n_runs
+    assert "failed: bad, repeat 3: RuntimeError: out of luck" in str(comparison)
     with pytest.raises(ValueError, match="Every fit failed:\nbad: RuntimeError"):
         compare_models({"bad": Failing(wrong=1)}, X, Y)
 

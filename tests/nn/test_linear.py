@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from skbnn.bits import backend, pack_bits, unpack_bits
 from skbnn.nn.block import Block, Signal
-from skbnn.nn.linear import CodedHidden, CodedOutput, RealHidden, RealOutput, linear_blocks
+from skbnn.nn.linear import CodedHidden, CodedOutput, linear_blocks
 from skbnn.nn.normalizers import BatchNorm
+from skbnn.nn.reals import RealHidden, RealOutput
 from skbnn.packed.values import INT32_MAX, BitCode, Reals
 from skbnn.techniques import get_technique, list_techniques
 

@@ -379,7 +379,7 @@ def test_epochs_are_shared_out(max_iter, epochs):
     assert stages_of(get_technique("bnn"), max_iter) == [(get_technique("bnn"), max_iter)]
 
 
-def test_the_plain_baseline_has_one_epoch_for_its_norms():
+def test_the_plain_baseline_has_few_epochs_for_its_norms():
     stages = stages_of(get_technique("posttraining"), 10)
     assert [(stage.name, n) for stage, n in stages] == [("bounded", 9), ("posttraining", 1)]
 

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from skbnn.bits import backend, pack_bits, unpack_bits
 from skbnn.nn.block import Signal
-from skbnn.nn.linear import CodedHidden, CodedOutput, CodedSums, RealHidden, RealSums, step_of
+from skbnn.nn.dense import step_of
+from skbnn.nn.linear import CodedHidden, CodedOutput, CodedSums
 from skbnn.nn.normalizers import BatchNorm
+from skbnn.nn.reals import RealHidden, RealSums
 from skbnn.nn.stream import (
     CodedPositions,
     EachPlace,

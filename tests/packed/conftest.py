@@ -18,6 +18,7 @@ from skbnn.packed import (
     BitMatrix,
     BitPlanes,
     ClassScores,
+    CodeReals,
     EachPlace,
     ImageLayout,
     ImageStandardize,
@@ -31,6 +32,7 @@ from skbnn.packed import (
     Positions,
     RealAttention,
     RealConv,
+    RealLevels,
     RealLinear,
     Reals,
     Residual,
@@ -132,6 +134,17 @@ def build_real(rng):
     )
     end = RealLinear(normal((3, 6), np.float32), normal(3, np.float32), False, True)
     return first, middle, end
+
+
+def build_real_ends(rng):
+    """A real first layer, levels of two planes, a layer of bits, a real last one."""
+    first, _, end = build_real(rng)
+    project = RealLinear(rng.standard_normal((9, 4), np.float32), end.biases[:1].repeat(9), False,
+                         False)  # fmt: skip
+    limits = np.sort(rng.normal(size=(3, 9)).astype(np.float32), 0)
+    levels = RealLevels(limits, (0, 2, 1, 3), BitCode(9, (1, 2), 3))
+    middle = hidden(rng, levels.gives, 6)
+    return first, project, levels, middle, CodeReals(middle.gives), end
 
 
 def build_codewords(rng):
@@ -330,6 +343,7 @@ BUILDERS = {
     "two-classes": (build_two_classes, [-1, 1], 0.125),
     "planes": (build_planes, [0.5, 1.5, 4.0], 1.0),
     "real": (build_real, [0, 1, 9], 1.0),
+    "real-ends": (build_real_ends, [0, 1, 9], 1.0),
     "codewords": (build_codewords, [0, 1, 2], None),
     "centroids": (build_centroids, [0, 1, 2], None),
     "windows": (build_windows, [0, 1, 2], 1.0),

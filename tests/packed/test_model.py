@@ -21,7 +21,7 @@ def arrays_in(model):
         yield from arrays_of(operation).values()
 
 
-REAL = ("real", "centroids", "windows-real", "stream-real", "attention-real")
+REAL = ("real", "real-ends", "centroids", "windows-real", "stream-real", "attention-real")
 
 
 def with_classes(model, classes):

@@ -42,7 +42,7 @@ class Code(NamedTuple):
 
     Attributes
     ----------
-    bits : bool Tensor of shape (n_planes, *shape)
+    bits : bool Tensor of shape (n_planes, ...)
         Plane by plane; True means +1.
     scales : int64 Tensor of shape (n_planes,), or (n_planes, n_units) for weights
         Integer scale of each plane.
