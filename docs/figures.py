@@ -321,14 +321,13 @@ def table(rows):
     lines = [".. list-table::", "   :header-rows: 1", "   :class: study", ""]
     for cells in (
         [COLUMNS[key][0] for key in keys],
-        *([_cell(key, row.get(key)) for key in keys] for row in rows),
+        *(
+            ["" if row.get(key) is None else COLUMNS[key][1](row[key]) for key in keys]
+            for row in rows
+        ),
     ):
         lines += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(cells)]
     return "\n".join([*lines, ""])
-
-
-def _cell(key, value):
-    return "" if value is None else COLUMNS[key][1](value)
 
 
 def confused(rows):
@@ -390,7 +389,6 @@ def pair_text(pair):
 def make_all(app=None):
     """Make every figure and table; called when the documentation is built."""
     with matplotlib.rc_context():
-        matplotlib.use("agg", force=False)
         in_both_themes("floors", draw_floors, (7.5, 4.6))
         for life, steps in lives().items():
             in_both_themes(f"life-of-{life}", draw_life(steps), (7.5, 0.55 * len(steps) + 1))
