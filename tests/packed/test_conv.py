@@ -296,14 +296,14 @@ def test_sums_have_no_least():
 
 @pytest.mark.parametrize("channels", [2, 5, 9])
 @pytest.mark.parametrize("size", [(1, 1), (2, 3)])
-def test_shortcut(channels, size):
+def test_shortcut(channels, size, kernels):
     rng = np.random.default_rng(8)
     x = rng.integers(-9, 10, (4, 5, 7, 5)).astype(np.int32)
     pooled = pool(x, Window((5, 7, 5), (1, 1), 1, size))
     kept = min(5, channels)
     for value, rows in ((IntStream((5, 7, 5), 9), x), (Reals(175), x.reshape(4, -1) / 2)):
         operation = Shortcut(value, (5, 7, 5), size, channels)
-        out = operation.prepare(None)(rows)
+        out = operation.prepare(kernels)(rows)
         assert out.dtype == rows.dtype
         assert out.size == 4 * operation.gives.width
         out = out.reshape(*pooled.shape[:3], channels)
