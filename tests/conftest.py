@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import os
+from zlib import crc32
 
 import pytest
 
@@ -16,20 +17,41 @@ SLOW_CHECKS = {
 }
 """Checks of scikit-learn and the classes that take long in them: the first trains 1000 epochs, the
 others fit for each format of sparse arrays."""
+FAMILIES = (
+    "BinaryLogisticRegression",
+    "BinaryMLPClassifier",
+    "BinaryCNNClassifier",
+    "BinaryTransformerClassifier",
+)
+SHARES = len(FAMILIES)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Count as slow the longest of scikit-learn's checks, and fits of all but plain techniques."""
+    """Count as slow the longest of scikit-learn's checks, and fits of all but plain techniques.
+
+    Of the latter, one in four is slow and the others exhaustive: every technique passes each check
+    in one family of networks, and in all of them with ``-m "slow or exhaustive"``.
+    """
     from skbnn.techniques import list_techniques
 
-    others = set(list_techniques()).difference(PLAIN_TECHNIQUES)
+    others = [name for name in list_techniques() if name not in PLAIN_TECHNIQUES]
     for item in items:
-        parameters = getattr(item, "callspec", None)
-        names = [v for v in parameters.params.values() if isinstance(v, str)] if parameters else []
-        is_fit = others.intersection(names) and item.path.parent.name == "estimators"
-        is_long = any(c in item.name and name in item.name for c, name in SLOW_CHECKS.items())
-        if is_fit or is_long:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        estimator = parameters.get("estimator")
+        names = {v for v in parameters.values() if isinstance(v, str)}
+        names.add(getattr(estimator, "technique", None))
+        found = [k for k, name in enumerate(others) if name in names]
+        is_check = item.path.name == "test_common.py"
+        if found and (is_check or item.path.parent.name == "estimators"):
+            item.add_marker(pytest.mark.slow)
+            share = crc32(item.nodeid.encode())
+            if is_check:
+                check = item.name.rpartition(")-")[2]
+                share = found[0] + FAMILIES.index(type(estimator).__name__) + crc32(check.encode())
+            if share % SHARES:
+                item.add_marker(pytest.mark.exhaustive)
+        if any(c in item.name and name in item.name for c, name in SLOW_CHECKS.items()):
             item.add_marker(pytest.mark.slow)
 
 
