@@ -43,8 +43,8 @@ class XnorWeights(PlaneWeights):
         return Planes((w >= 0)[None], _mean_of_units(w)[None])
 
     def relaxed(self, w):  # noqa: D102
-        slope = (w.detach().abs() <= 1) * _mean_of_units(w.detach())[:, None] + 1 / w.shape[1]
-        return w * slope
+        inside, share = w.detach().abs() <= 1, 1 / max(1, w.shape[1])
+        return w * (inside * _mean_of_units(w.detach())[:, None] + share)
 
 
 class MagnitudeWeights(PlaneWeights):
