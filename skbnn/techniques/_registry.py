@@ -191,6 +191,8 @@ _ADABIN = replace(
     surrogate="approx_sign",
     nonlinearity="maxout",
     latent_clip=None,
+    # Scales follow the weights: a layer alone, at the rate of signs, does not settle.
+    recipes=_recipes(logistic=3e-2, mlp=1e-2, cnn=3e-2, transformer=1e-2),
     reference="Tu et al., AdaBin, ECCV 2022, arXiv 2208.08084",
 )
 

@@ -27,8 +27,8 @@ FAMILIES = {
     "deep mlp": BinaryMLPClassifier((1024, 1024, 1024), max_iter=1, random_state=0),
 }
 EPOCHS = {family: est.max_iter for family, est in FAMILIES.items()}
-# What one pass over a part of MNIST must reach; signs of real weights alone may be worth nothing.
-LEAST_ACCURACY = {"bop": 0.15, "reste": 0.15, "posttraining": 0.0}
+# One pass over a part of MNIST is too short for those that flip few weights at a time.
+LONGER = {"bop": 3, "reste": 3}
 WHOLE_TRAINING_SET = {"deep mlp"}
 QUICK = {"bnn"}
 TECHNIQUES = [
@@ -55,8 +55,9 @@ def fitted(family, technique, mnist, monkeypatch):
     est = FAMILIES[family].set_params(technique=technique)
     # An epoch for each stage; the network of the last one is what was trained.
     stages = stages_of(get_technique(technique), 1000)
-    epochs = {**est.get_params(), "max_iter": max(EPOCHS[family], len(stages))}
-    est = type(est)(**epochs).fit(mnist.data[rows], mnist.target[rows])
+    epochs = EPOCHS[family] * LONGER.get(technique, 1)
+    params = {**est.get_params(), "max_iter": max(epochs, len(stages))}
+    est = type(est)(**params).fit(mnist.data[rows], mnist.target[rows])
     return est, trained[len(stages_of(est.technique_, est.max_iter)) - 1].eval()
 
 
@@ -83,7 +84,8 @@ def test_training_frozen_and_packed_agree(family, technique, mnist, monkeypatch)
     else:
         np.testing.assert_allclose(scores, frozen, rtol=1e-4, atol=1e-4 * np.abs(frozen).max())
     np.testing.assert_array_equal(est.classes_[frozen.argmax(1)], est.predict(X))
-    assert est.score(X, mnist.target[mnist.test]) > LEAST_ACCURACY.get(technique, 0.5)
+    if not est.__sklearn_tags__().classifier_tags.poor_score:
+        assert est.score(X, mnist.target[mnist.test]) > 0.5
 
     rows = network.inputs.rows(X)
     unfrozen = np.concatenate(
