@@ -7,9 +7,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from skbnn.inspection.memory import peak_growth, traced_peak
+from skbnn.inspection.memory import traced_peak
 
-# More than malloc ever keeps for later: it goes back to the system at once.
 N = 50_000_000
 
 
