@@ -19,10 +19,23 @@ from skbnn.bits._products import (
 from skbnn.bits._signed import signed_sums
 from skbnn.bits._sums import sum_products
 from skbnn.bits._tokens import attend, gather_bits
-from skbnn.bits._training import pool_sums, round_columns, round_rows, spread_levels
+from skbnn.bits._training import (
+    clipped_gradient,
+    clipped_moments,
+    column_moments,
+    normalize_signs,
+    pool_sums,
+    round_columns,
+    round_rows,
+    spread_levels,
+)
+from skbnn.bits._unfolding import unfold_images
 
 __all__ = [
     "attend",
+    "clipped_gradient",
+    "clipped_moments",
+    "column_moments",
     "combine_counts",
     "compare_mismatches",
     "compare_windows",
@@ -38,6 +51,7 @@ __all__ = [
     "gather_bits",
     "gather_windows",
     "nearest_units",
+    "normalize_signs",
     "pool_channels",
     "pool_images",
     "pool_sums",
@@ -48,4 +62,5 @@ __all__ = [
     "spread_levels",
     "sum_products",
     "threshold_sums",
+    "unfold_images",
 ]

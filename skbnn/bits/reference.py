@@ -21,15 +21,23 @@ from skbnn.bits._image_reference import (
 )
 from skbnn.bits._token_reference import attend, gather_bits
 from skbnn.bits._training_reference import (
+    clipped_gradient,
+    clipped_moments,
+    column_moments,
+    normalize_signs,
     pool_sums,
     round_columns,
     round_rows,
     spread_levels,
+    unfold_images,
 )
 from skbnn.bits.packing import WORD_BITS, pack_bits, unpack_bits
 
 __all__ = [
     "attend",
+    "clipped_gradient",
+    "clipped_moments",
+    "column_moments",
     "combine_counts",
     "compare_mismatches",
     "compare_windows",
@@ -45,6 +53,7 @@ __all__ = [
     "gather_bits",
     "gather_windows",
     "nearest_units",
+    "normalize_signs",
     "pool_channels",
     "pool_images",
     "pool_sums",
@@ -55,6 +64,7 @@ __all__ = [
     "spread_levels",
     "sum_products",
     "threshold_sums",
+    "unfold_images",
 ]
 
 
