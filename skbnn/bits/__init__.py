@@ -9,20 +9,23 @@ NumPy only.
 from importlib import import_module
 
 from skbnn.bits.packing import (
-    ThresholdLayout,
     aligned_words,
     complement,
     interleave,
     lanes_for,
     n_words,
-    open_layout,
     pack_bits,
     sign_bits,
     signs,
     tail_mask,
-    threshold_layout,
     unit_masks,
     unpack_bits,
+)
+from skbnn.bits.thresholds import (
+    ThresholdLayout,
+    open_layout,
+    threshold_layout,
+    token_layout,
 )
 
 __all__ = [
@@ -39,6 +42,7 @@ __all__ = [
     "signs",
     "tail_mask",
     "threshold_layout",
+    "token_layout",
     "unit_masks",
     "unpack_bits",
 ]

@@ -237,7 +237,7 @@ def encode_thresholds(X, table, firsts, starts, masks, out):
     X : float64, float32, uint8 or bool ndarray of shape (n_rows, n_features)
         Raw rows.
     table, firsts, starts, masks : ndarray
-        A :class:`~skbnn.bits.packing.ThresholdLayout`.
+        A :class:`~skbnn.bits.thresholds.ThresholdLayout`.
     out : uint64 ndarray of shape (n_rows, n_words(n_bits)), or (n_rows, n_entries) if open
         Packed rows; of no use where the status is not 0.
 
@@ -317,7 +317,7 @@ def run_chain(X, table, firsts, starts, masks, shapes, words, limits, factors, b
     X : float64, float32, uint8 or bool ndarray of shape (n_rows, n_features)
         Raw rows.
     table, firsts, starts, masks : ndarray
-        A :class:`~skbnn.bits.packing.ThresholdLayout`.
+        A :class:`~skbnn.bits.thresholds.ThresholdLayout`.
     shapes : int64 ndarray of shape (n_layers, 3)
         Shape ``(n_blocks, n_words, lanes)`` of the interleaved units of each layer.
     words : uint64 ndarray
