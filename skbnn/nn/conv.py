@@ -206,7 +206,8 @@ def conv_blocks(
         Width of the rows that the last one gives.
     """
     probe = make_quantizer("activations", technique.activations, generator=generator)
-    chain = _CHAINS[residual, probe.coded]
+    # Where coded networks start from real ones, they begin with the same blocks.
+    chain = _CHAINS[residual, probe.coded or not technique.packs]
     has_real_first = probe.coded and technique.first_last == "real" and len(channels) > 0
     if has_real_first and residual:
         raise ValueError(

@@ -96,6 +96,10 @@ class RealActivations(Quantizer):
     def forward(self, x):  # noqa: D102
         return x
 
+    def worth(self, bit):
+        """Return what stands for an activation whose bits are all 0, or all 1."""
+        return 1.0 if bit else -1.0
+
 
 class RealWeights(RealActivations):
     """Weights as they are."""
