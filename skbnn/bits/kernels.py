@@ -17,12 +17,13 @@ from skbnn.bits._products import (
     nearest_units,
 )
 from skbnn.bits._signed import signed_sums
-from skbnn.bits._sums import sum_products
+from skbnn.bits._sums import code_products, sum_products
 from skbnn.bits._tokens import attend, gather_bits
 from skbnn.bits._training import pool_sums, round_columns, round_rows, spread_levels
 
 __all__ = [
     "attend",
+    "code_products",
     "combine_counts",
     "compare_mismatches",
     "compare_windows",

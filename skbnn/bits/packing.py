@@ -25,6 +25,7 @@ __all__ = [
     "aligned_words",
     "complement",
     "interleave",
+    "interleave_planes",
     "lanes_for",
     "n_words",
     "pack_bits",
@@ -221,6 +222,29 @@ def interleave(words, lanes):
     units = aligned_words((n_blocks, width, lanes))
     units[:] = padded.reshape(n_blocks, lanes, width).transpose(0, 2, 1)
     return units
+
+
+def interleave_planes(planes, lanes):
+    """Lay out units of several planes, those of a block plane after plane.
+
+    Parameters
+    ----------
+    planes : uint64 ndarray of shape (n_planes, n_units, n_words)
+        Canonical rows, one for each unit and plane.
+    lanes : {16, 32}
+        Units in a block.
+
+    Returns
+    -------
+    units : uint64 ndarray of shape (n_blocks * n_planes, n_words, lanes)
+        ``units[n_planes * j + k]`` is block j of what :func:`interleave` makes of plane k.
+    """
+    n_planes, n_units, width = planes.shape
+    n_blocks = -(-n_units // lanes)
+    units = aligned_words((n_blocks, n_planes, width, lanes))
+    for k, words in enumerate(planes):
+        units[:, k] = interleave(words, lanes)
+    return units.reshape(n_blocks * n_planes, width, lanes)
 
 
 def aligned_words(shape):
