@@ -78,11 +78,20 @@ class BatchNorm(nn.Module):
         mean = (share * z).sum(0)
         centred = z - mean
         var = (share * centred.square()).sum(0)
-        with torch.no_grad():
-            unbiased = var * (total / (total - 1).clamp(min=1.0))
-            self.mean.lerp_(mean, self.momentum)
-            self.var.lerp_(unbiased, self.momentum)
+        self.follow(mean, var * (total / (total - 1).clamp(min=1.0)))
         return centred * torch.rsqrt(var + self.eps) * self.gamma + self.beta
+
+    def follow(self, mean, var):
+        """Let the running statistics move towards those of a batch.
+
+        Parameters
+        ----------
+        mean, var : Tensor of shape (n_units,)
+            Mean, and unbiased variance.
+        """
+        with torch.no_grad():
+            self.mean.lerp_(mean.to(self.mean.dtype), self.momentum)
+            self.var.lerp_(var.to(self.var.dtype), self.momentum)
 
     def affine(self):
         """Return slope and shift of the trained map, in float64.

@@ -180,13 +180,14 @@ class StreamSign(LevelBlock):
         self.n_units = channels
         self.normalizer = BatchNorm(channels)
         self.make_levels(technique, generator)
-        # A stage of real activations bends the stream where its successor quantizes it.
+        # A stage of real activations bends the stream where a later one quantizes it.
         bend = "none" if self.activation_quantizer.coded else technique.nonlinearity
         self.nonlinearity = make_nonlinearity(bend, channels)
 
     def forward(self, x, sample_weight=None):  # noqa: D102
-        rows = self.nonlinearity(self.normalizer(*flatten_places(x, sample_weight)))
-        return self.activation_quantizer(rows).view(x.shape)
+        rows, weight = flatten_places(x, sample_weight)
+        codes = self.activation_quantizer.normalized(rows, self.normalizer, weight)
+        return self.nonlinearity(codes).view(x.shape)
 
     def freeze(self, signal):  # noqa: D102
         self.takes, self.largest = signal, signal.value.largest
