@@ -8,13 +8,16 @@ NumPy only.
 
 from importlib import import_module
 
-from skbnn.bits.packing import (
-    ThresholdLayout,
+from skbnn.bits.layouts import (
     aligned_words,
-    complement,
     interleave,
     interleave_planes,
     lanes_for,
+    unit_masks,
+)
+from skbnn.bits.packing import (
+    ThresholdLayout,
+    complement,
     n_words,
     open_layout,
     pack_bits,
@@ -22,7 +25,6 @@ from skbnn.bits.packing import (
     signs,
     tail_mask,
     threshold_layout,
-    unit_masks,
     unpack_bits,
 )
 

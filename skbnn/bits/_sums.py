@@ -119,7 +119,7 @@ def sum_products(rows, units, factors, base, out):
 
 @njit(cache=True, nogil=True)
 def code_products(rows, units, factors, base, thresholds, starts, changes, out):
-    """Code the sums of the products of coded rows and units: a layer of planes, bits to bits."""
+    """Code the sums of the products of coded rows and units."""
     n_rows, n_planes, _ = rows.shape
     n_pairs = n_planes * (len(units) // len(factors))
     n_steps, (_, n_codes, n_words) = len(thresholds), out.shape

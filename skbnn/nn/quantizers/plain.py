@@ -36,6 +36,8 @@ class SignActivations(LevelActivations):
     Courbariaux et al., Binarized Neural Networks, NIPS 2016, arXiv 1602.02830.
     """
 
+    gives_signs = True
+
     def staircase(self):  # noqa: D102
         one = torch.ones(1, dtype=torch.int64)
         return Staircase(torch.zeros(1, 1), torch.tensor([[False], [True]]), one, one[0] * 0, 1.0)
