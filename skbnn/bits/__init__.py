@@ -8,17 +8,20 @@ NumPy only.
 
 from importlib import import_module
 
-from skbnn.bits.packing import (
+from skbnn.bits.layouts import (
     aligned_words,
-    complement,
     interleave,
+    interleave_planes,
     lanes_for,
+    unit_masks,
+)
+from skbnn.bits.packing import (
+    complement,
     n_words,
     pack_bits,
     sign_bits,
     signs,
     tail_mask,
-    unit_masks,
     unpack_bits,
 )
 from skbnn.bits.thresholds import (
@@ -34,6 +37,7 @@ __all__ = [
     "backend",
     "complement",
     "interleave",
+    "interleave_planes",
     "lanes_for",
     "n_words",
     "open_layout",

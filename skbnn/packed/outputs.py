@@ -63,6 +63,11 @@ class SignThreshold(Immutable):
             "A threshold lies outside the sums that its unit can reach.",
         )
 
+    def steps(self):
+        """Return the threshold as the one step of a code, see :meth:`LevelCodes.steps`."""
+        starts = np.zeros((1, n_words(self.n_units)), np.uint64)
+        return self.thresholds[None].astype(np.int64), starts, np.ones((1, 1), np.bool_)
+
     def prepare(self, kernels, dtype):
         """Return the function from sums of an integer dtype to packed bits."""
         thresholds, width = self.thresholds.astype(dtype), n_words(self.n_units)
@@ -137,6 +142,27 @@ class LevelCodes(Immutable):
         """
         inside = np.abs(self.thresholds.astype(np.int64)) <= np.asarray(largest) + 1
         require(bool(inside.all()), "A threshold lies outside the sums that its unit can reach.")
+
+    def steps(self):
+        """Return what makes codes of sums, as ``code_products`` takes it.
+
+        Returns
+        -------
+        thresholds : int64 ndarray of shape (n_steps, n_units)
+            A step is met where the sum reaches its threshold.
+        starts : uint64 ndarray of shape (n_planes, n_words(n_units))
+            Planes where no sum reaches a threshold.
+        changes : bool ndarray of shape (n_steps, n_planes)
+            Planes that each step changes where it is met.
+        """
+        planes = np.arange(len(self.scales))
+        codes = np.array(self.codes)[:, None] >> planes & 1
+        changes = codes[1:] != codes[:-1]
+        # Where flipped, all steps are met below all thresholds.
+        ones, flipped = pack_bits(np.ones(self.n_units, np.bool_)), changes.sum(0) % 2
+        starts = codes[:1].T.astype(np.uint64) * ones
+        starts ^= flipped[:, None].astype(np.uint64) * self.flips
+        return self.thresholds.astype(np.int64), starts, changes
 
     def assemble(self, n_rows, compare):
         """Return the packed planes of rows.
