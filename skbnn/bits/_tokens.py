@@ -121,9 +121,9 @@ def _limit(counts, n_tokens, from_least, limit, table, share):
 
 
 @njit(cache=True, nogil=True)
-def attend(rows, n_heads, from_least, limits, table, shares, thresholds, flips, out):
-    """Attend with bits: scores, a rule for each row, the sum of the chosen values, its sign."""
-    n_tokens, n_units, n_out = rows.shape[1], len(thresholds), out.shape[2]
+def attend(rows, n_heads, from_least, limits, table, shares, thresholds, starts, changes, out):
+    """Attend with bits: scores, a rule for each row, the sum of the chosen values, its code."""
+    n_tokens, (n_steps, n_units), (n_codes, n_out) = rows.shape[1], thresholds.shape, starts.shape
     size = n_units // n_heads
     n_words, n_groups = -(-size // WORD_BITS), -(-n_tokens // WORD_BITS)
     queries = np.empty((n_heads, n_words, n_tokens), np.uint64)
@@ -136,8 +136,8 @@ def attend(rows, n_heads, from_least, limits, table, shares, thresholds, flips, 
     # What lies beyond the last unit is never 1.
     sums = np.zeros(n_out * WORD_BITS, np.int32)
     sums_of = sums[:n_units].reshape(n_heads, size)
-    goals = np.full(n_out * WORD_BITS, _NEVER, np.int32)
-    goals[:n_units] = thresholds
+    goals = np.full((n_steps, n_out * WORD_BITS), _NEVER, np.int32)
+    goals[:, :n_units] = thresholds
     for n in range(len(rows)):
         _take_heads(rows, n, 0, size, queries)
         _take_heads(rows, n, n_units, size, keys)
@@ -168,4 +168,10 @@ def attend(rows, n_heads, from_least, limits, table, shares, thresholds, flips, 
                         sums_of[head, c] += n_plus + n_plus
             for word in range(n_out):
                 start = word * WORD_BITS
-                out[n, token, word] = at_least(sums, start, goals, start) ^ flips[word]
+                for code in range(n_codes):
+                    out[n, token, code, word] = starts[code, word]
+                for step in range(n_steps):
+                    met = at_least(sums, start, goals, step * len(sums) + start)
+                    for code in range(n_codes):
+                        if changes[step, code]:
+                            out[n, token, code, word] ^= met
