@@ -167,22 +167,22 @@ def _limits_of_sums(columns, thresholds, limits):
 
 
 @njit(cache=True, nogil=True)
-def _put(words, start, n_bits, n, out):
-    """Write the bits of each token of a head from `start` on; they are 0 before."""
+def _change(words, start, n_bits, out):
+    """Change the bits of each token from `start` on where those of a head are 1."""
     for done in range(0, n_bits, WORD_BITS):
         word, shift = (start + done) // WORD_BITS, np.uint64((start + done) % WORD_BITS)
         n_more = (start + done) % WORD_BITS + min(WORD_BITS, n_bits - done) - WORD_BITS
         for token in range(len(words)):
             bits = words[token, done // WORD_BITS]
-            out[n, token, word] |= bits << shift
+            out[token, word] ^= bits << shift
             if n_more > 0:
-                out[n, token, word + 1] |= bits >> (np.uint64(WORD_BITS) - shift)
+                out[token, word + 1] ^= bits >> (np.uint64(WORD_BITS) - shift)
 
 
 @njit(cache=True, nogil=True)
-def attend(rows, n_heads, from_least, limits, table, shares, thresholds, flips, out):
-    """Attend with bits: scores, a rule for each row, the sum of the chosen values, its sign."""
-    n_tokens, n_units = rows.shape[1], len(thresholds)
+def attend(rows, n_heads, from_least, limits, table, shares, thresholds, starts, changes, out):
+    """Attend with bits: scores, a rule for each row, the sum of the chosen values, its code."""
+    n_tokens, (n_steps, n_units) = rows.shape[1], thresholds.shape
     size = n_units // n_heads
     n_words, n_groups = -(-size // WORD_BITS), -(-n_tokens // WORD_BITS)
     n_keys, n_columns = -(-n_tokens // _LANES), -(-size // _LANES)
@@ -192,8 +192,8 @@ def attend(rows, n_heads, from_least, limits, table, shares, thresholds, flips, 
     block = np.empty(WORD_BITS, np.uint64)
     counts = np.empty((n_tokens, n_tokens), np.int32)
     chosen = np.empty((n_tokens, n_groups), np.uint64)
-    made = np.empty((n_tokens, n_words), np.uint64)
-    goals = thresholds.reshape(n_heads, size)
+    met = np.empty((n_tokens, n_words), np.uint64)
+    goals = thresholds.reshape(n_steps, n_heads, size)
     # No count is within a limit below 0: that of what is no key, and no column.
     limits_of_keys = np.full((n_heads, n_keys * _LANES), -1, np.int64)
     limits_of_sums = np.full(n_columns * _LANES, -1, np.int64)
@@ -203,18 +203,16 @@ def attend(rows, n_heads, from_least, limits, table, shares, thresholds, flips, 
         _take_rows(rows, n, 0, size, queries)
         _take_units(rows, n, n_units, size, keys)
         _take_columns(rows, n, 2 * n_units, size, block, columns)
-        for token in range(n_tokens):
-            for word in range(len(flips)):
-                out[n, token, word] = 0
+        out[n] = starts
         for head in range(n_heads):
             if from_least:
                 count_mismatches(queries[head], keys[head], counts)
                 _choose(counts, limits[head], table, shares[head], chosen)
             else:
                 compare_mismatches(queries[head], keys[head], limits_of_keys[head], chosen)
-            _limits_of_sums(columns[head], goals[head], limits_of_sums)
-            compare_mismatches(chosen, columns[head], limits_of_sums, made)
-            _put(made, head * size, size, n, out)
-        for token in range(n_tokens):
-            for word in range(len(flips)):
-                out[n, token, word] ^= flips[word]
+            for step in range(n_steps):
+                _limits_of_sums(columns[head], goals[step, head], limits_of_sums)
+                compare_mismatches(chosen, columns[head], limits_of_sums, met)
+                for code in range(len(starts)):
+                    if changes[step, code]:
+                        _change(met, head * size, size, out[n, :, code])

@@ -5,7 +5,6 @@ prepares the function from sums to results.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -164,43 +163,19 @@ class LevelCodes(Immutable):
         starts ^= flipped[:, None].astype(np.uint64) * self.flips
         return self.thresholds.astype(np.int64), starts, changes
 
-    def assemble(self, n_rows, compare):
-        """Return the packed planes of rows.
-
-        Parameters
-        ----------
-        n_rows : int
-            Number of rows.
-        compare : callable
-            Maps a step to uint64 words of shape (n_rows, n_words): bit 1 where a unit's sum
-            reaches the step's threshold.
-
-        Returns
-        -------
-        rows : uint64 ndarray of shape (n_rows, n_planes, n_words)
-        """
-        ones = pack_bits(np.ones(self.n_units, np.bool_))
-        starts = [ones * np.uint64(self.codes[0] >> k & 1) for k in range(len(self.scales))]
-        rows = np.empty((n_rows, len(starts), len(ones)), np.uint64)
-        rows[:] = starts
-        for step, (below, above) in enumerate(pairwise(self.codes)):
-            met = compare(step) ^ self.flips
-            for k in range(len(starts)):
-                if (below ^ above) >> k & 1:
-                    rows[:, k] ^= met
-        return rows
-
     def prepare(self, kernels, dtype):
         """Return the function from sums of an integer dtype to packed planes."""
-        thresholds, width = self.thresholds.astype(dtype), n_words(self.n_units)
+        thresholds, starts, changes = self.steps()
+        thresholds = thresholds.astype(dtype)
 
         def run(sums):
-            def compare(step):
-                out = np.empty((len(sums), width), np.uint64)
-                kernels.threshold_sums(sums, thresholds[step], out)
-                return out
-
-            return self.assemble(len(sums), compare)
+            rows = np.empty((len(sums), *starts.shape), np.uint64)
+            rows[:] = starts
+            met = np.empty((len(sums), starts.shape[1]), np.uint64)
+            for limits, changed in zip(thresholds, changes, strict=True):
+                kernels.threshold_sums(sums, limits, met)
+                rows[:, changed] ^= met[:, None]
+            return rows
 
         return run
 
