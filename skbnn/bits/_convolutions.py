@@ -10,14 +10,14 @@ this file too.
 import numpy as np
 from numba import njit
 
-from skbnn.bits._counting import add_up
 from skbnn.bits._images import gather_windows, pool_images
 from skbnn.bits._products import compare_windows, count_windows
+from skbnn.bits._sums import sum_windows
 
 __all__ = ["convolve_signs", "convolve_sums"]
 
 _CHUNK_WORDS = 1 << 14
-_COUNTS = 1 << 17
+_SUMS = 1 << 17
 
 
 @njit(cache=True, nogil=True)
@@ -53,22 +53,19 @@ def convolve_signs(images, pixel, n_bits, taps, units, limits, rows, columns, po
 
 @njit(cache=True, nogil=True)
 def convolve_sums(
-    images, pixel, n_bits, taps, units, coefficients, ones_coefficients, base, corrections,
-    rows, columns, pool, minima, out,
-):  # fmt: skip
+    images, pixel, n_bits, taps, units, factors, base, corrections, rows, columns, pool, minima, out
+):
     """Pad images, sum the products of their windows with units of all planes, and pool the sums."""
     n_images, n_planes, n_lines, n_columns, n_words = images.shape
-    n_pairs, n_units = coefficients.shape
-    height, width, stride = taps
+    n_units, n_ones = out.shape[3], factors.shape[1] - n_planes * (len(units) // len(factors))
+    height, width, _ = taps
     shape = (n_lines + height // 2 * 2, n_columns + width // 2 * 2)
     n_rows, n_places = rows[-1], columns[-1]
-    # Sums that fit the dtype of `out` are right in its arithmetic, whatever wraps on the way.
-    factors, missing = coefficients.astype(out.dtype), corrections.astype(out.dtype)
-    ones_factors, start = ones_coefficients.astype(out.dtype), base.astype(out.dtype)
-    # A few images at a time stay in cache, and the counts of their places.
+    missing = corrections.astype(out.dtype)
+    # A few images at a time stay in cache, and the sums of their places.
     most = min(
         _CHUNK_WORDS // (shape[0] * shape[1] * n_words * n_planes),
-        _COUNTS // (n_rows * n_places * n_pairs * n_units),
+        _SUMS // (n_rows * n_places * n_units),
     )
     size = max(1, min(n_images, most))
     padded = np.empty((size * n_planes, *shape, n_words), np.uint64)
@@ -77,8 +74,7 @@ def convolve_sums(
         (size * n_planes if n_bits else 0, n_rows, n_places, units.shape[1]), np.uint64
     )
     blank = np.zeros((1, units.shape[1], 16), np.uint64)
-    counts = np.empty((size, n_rows, n_places, n_planes, n_pairs // n_planes * n_units), np.int32)
-    ones = np.empty((size, n_rows, n_places, len(ones_factors), 1), np.int32)
+    ones = np.empty((size, n_rows, n_places, n_ones, 1), np.int32)
     is_pooled = pool[0] * pool[1] > 1
     sums = np.empty((size if is_pooled else 0, n_rows, n_places, n_units), out.dtype)
     read = (1, 1, 1) if n_bits else taps
@@ -89,22 +85,15 @@ def convolve_sums(
         padded[: len(part), top : top + n_lines, left : left + n_columns] = part
         laid = padded[: len(part)]
         if n_bits:
-            gather_windows(laid, n_bits, height, width, stride, windows[: len(part)])
+            gather_windows(laid, n_bits, height, width, taps[2], windows[: len(part)])
             laid = windows[: len(part)]
         laid = laid.reshape(n, n_planes, laid.shape[1], laid.shape[2], laid.shape[3])
-        count_windows(laid, read[0], read[1], read[2], units, counts[:n])
-        if len(ones_factors):
+        if n_ones:
             count_windows(laid, read[0], read[1], read[2], blank, ones[:n])
-        total, made = n * n_rows * n_places, out[first : first + n]
+        made = out[first : first + n]
         results = sums[:n] if is_pooled else made
-        add_up(
-            counts[:n].reshape(total, n_pairs, n_units),
-            factors,
-            ones[:n].reshape(total, len(ones_factors)),
-            ones_factors,
-            start,
-            results.reshape(total, n_units),
-        )
+        counted = ones[:n].reshape(n, n_rows, n_places, n_ones)
+        sum_windows(laid, read, units, factors, counted, base, results)
         _correct(results, missing, rows, columns)
         if is_pooled:
             _pool(results, pool, minima, made)

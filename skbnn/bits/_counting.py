@@ -1,4 +1,4 @@
-"""Kernels that count ones and add counts up: plain loops that LLVM turns into vectors.
+"""Kernels that count ones: plain loops that LLVM turns into vectors.
 
 Intrinsics and their kernels share this file because a cached kernel is renewed only when the file
 that defines it changes.
@@ -10,7 +10,7 @@ from numba.extending import intrinsic
 
 from skbnn.bits.packing import WORD_BITS
 
-__all__ = ["add_up", "combine_counts", "count_columns", "count_ones", "popcount"]
+__all__ = ["count_columns", "count_ones", "popcount"]
 
 
 @intrinsic
@@ -31,31 +31,6 @@ def count_ones(rows, out):
         for word in range(rows.shape[1]):
             total += popcount(rows[n, word])
         out[n] = total
-
-
-@njit(cache=True, nogil=True)
-def combine_counts(counts, coefficients, ones, ones_coefficients, base, out):
-    """Turn the counts of bit planes into the sums of coded products."""
-    # Sums that fit the dtype of `out` are right in its arithmetic, whatever wraps on the way.
-    factors = coefficients.astype(out.dtype)
-    ones_factors = ones_coefficients.astype(out.dtype)
-    add_up(counts, factors, ones, ones_factors, base.astype(out.dtype), out)
-
-
-@njit(cache=True, nogil=True)
-def add_up(counts, factors, ones, ones_factors, start, out):
-    """Combine counts, all factors being of the dtype of the sums."""
-    n_rows, n_pairs, n_units = counts.shape
-    for n in range(n_rows):
-        for unit in range(n_units):
-            out[n, unit] = start[unit]
-        for pair in range(n_pairs):
-            for unit in range(n_units):
-                out[n, unit] += factors[pair, unit] * counts[n, pair, unit]
-        for plane in range(ones.shape[1]):
-            one = ones[n, plane]
-            for unit in range(n_units):
-                out[n, unit] += ones_factors[plane, unit] * one
 
 
 @njit(cache=True, nogil=True)

@@ -1,8 +1,11 @@
 """The definitions of the kernels of images; see :mod:`skbnn.bits.reference`."""
 
+import math
+
 import numpy as np
 
 from skbnn.bits._blocks import mismatches, row_blocks
+from skbnn.bits._sums_reference import sum_products
 from skbnn.bits.packing import WORD_BITS, pack_bits, unpack_bits
 
 __all__ = ["compare_windows", "count_windows", "encode_images", "gather_windows", "pool_images"]
@@ -139,9 +142,8 @@ def convolve_signs(images, pixel, n_bits, taps, units, limits, rows, columns, po
 
 
 def convolve_sums(
-    images, pixel, n_bits, taps, units, coefficients, ones_coefficients, base, corrections,
-    rows, columns, pool, minima, out,
-):  # fmt: skip
+    images, pixel, n_bits, taps, units, factors, base, corrections, rows, columns, pool, minima, out
+):
     """Pad images, sum the products of their windows with units of all planes, and pool the sums.
 
     Parameters
@@ -150,11 +152,8 @@ def convolve_sums(
         Images of packed pixels.
     pixel, n_bits, taps
         See :func:`convolve_signs`.
-    units : uint64 ndarray of shape (n_blocks, n_window_words, lanes)
-        Interleaved units of all planes, plane by plane, lanes 16 or 32.
-    coefficients, ones_coefficients, base
-        See :func:`skbnn.bits.reference.combine_counts`; a pair is a plane of the images with one of
-        the units.
+    units, factors, base
+        See :func:`skbnn.bits.reference.sum_products`; a row is the window of a place.
     corrections : int64 ndarray of shape (n_row_zones, n_column_zones, n_units)
         Added to the sums of each zone.
     rows, columns : int64 ndarray of shape (n_row_zones + 1,), (n_column_zones + 1,)
@@ -166,19 +165,16 @@ def convolve_sums(
     out : int32 or int64 ndarray of shape (n_images, pooled rows, pooled columns, n_units)
         Sums.
     """
-    places, (n_pairs, n_units) = (rows[-1], columns[-1]), coefficients.shape
-    read, n_planes = (1, 1, 1) if n_bits else taps, images.shape[1]
+    places, n_units = (rows[-1], columns[-1]), out.shape[3]
+    read = (1, 1, 1) if n_bits else taps
     added = np.repeat(np.repeat(corrections, np.diff(rows), 0), np.diff(columns), 1)
-    blank = np.zeros((1, units.shape[1], 16), np.uint64)
     for image, result in zip(images, out, strict=True):
-        laid = _laid_out(image, pixel, n_bits, taps, (*places, units.shape[1]))[None]
-        counts = np.empty((1, *places, n_planes, n_pairs // n_planes * n_units), np.int32)
-        count_windows(laid, *read, units, counts)
-        ones = np.empty((1, *places, n_planes, 1), np.int32)
-        count_windows(laid, *read, blank, ones)
-        pairs = counts.reshape(*places, n_pairs, n_units).astype(np.int64)
-        sums = base + np.einsum("yxqm,qm->yxm", pairs, coefficients)
-        sums += ones[0, :, :, : len(ones_coefficients), 0] @ ones_coefficients + added
+        laid = _laid_out(image, pixel, n_bits, taps, (*places, units.shape[1]))
+        windows = np.moveaxis(_windows(laid, *read), 0, 2)
+        windows = windows.reshape(math.prod(places), len(laid), units.shape[1])
+        sums = np.empty((len(windows), n_units), np.int64)
+        sum_products(windows, units, factors, base, sums)
+        sums = sums.reshape(*places, n_units) + added
         height, width = result.shape[:2]
         cut = sums[: height * pool[0], : width * pool[1]]
         split = cut.reshape(height, pool[0], width, pool[1], n_units)

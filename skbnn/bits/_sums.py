@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 from skbnn.bits._counting import count_ones
 from skbnn.bits._tile import INT32, INT64, signature_of, tiles
 
-__all__ = ["code_products", "sum_products"]
+__all__ = ["code_products", "sum_products", "sum_windows"]
 
 _FEW_ROWS = 32
 _MANY_ROWS = 256
@@ -138,3 +138,28 @@ def code_products(rows, units, factors, base, thresholds, starts, changes, out):
                         if changes[step, plane]:
                             bits ^= reached[row, step, word]
                     out[first + row, plane, word] = bits
+
+
+@njit(cache=True, nogil=True)
+def sum_windows(images, taps, units, factors, ones, base, out):
+    """Sum the products of windows of coded images and units, whose ones have been counted."""
+    n_images, n_planes, n_lines, n_columns, n_words = images.shape
+    height, width, stride = taps
+    n_rows, n_places, n_blocks = out.shape[1], out.shape[2], len(factors)
+    steps = (stride * n_words, height, n_columns * n_words, width * n_words)
+    planes = (n_planes, n_lines * n_columns * n_words, len(units) // n_blocks)
+    for n in range(n_images):
+        for block in range(n_blocks):
+            for y in range(n_rows):
+                # The first plane's line; those of the others lie whole planes further on.
+                line, counted, sums = images[n, 0, y * stride], ones[n, y], out[n, y]
+                if units.shape[2] == 32:
+                    _store_sums(
+                        4, line, steps, 0, n_places, units, block, planes, factors, counted, base,
+                        sums,
+                    )  # fmt: skip
+                else:
+                    _store_sums(
+                        2, line, steps, 0, n_places, units, block, planes, factors, counted, base,
+                        sums,
+                    )  # fmt: skip

@@ -6,7 +6,7 @@ callers share rows out over threads. Arrays must be C-contiguous and may be read
 
 from skbnn.bits._chain import first_largest, run_chain
 from skbnn.bits._convolutions import convolve_signs, convolve_sums
-from skbnn.bits._counting import combine_counts, count_columns, count_ones
+from skbnn.bits._counting import count_columns, count_ones
 from skbnn.bits._encoding import encode_images, encode_planes, encode_thresholds, threshold_sums
 from skbnn.bits._images import gather_windows, pool_channels, pool_images
 from skbnn.bits._products import (
@@ -37,7 +37,6 @@ __all__ = [
     "clipped_moments",
     "code_products",
     "column_moments",
-    "combine_counts",
     "compare_mismatches",
     "compare_windows",
     "convolve_signs",

@@ -19,6 +19,7 @@ from skbnn.bits._image_reference import (
     pool_channels,
     pool_images,
 )
+from skbnn.bits._sums_reference import code_products, sum_products
 from skbnn.bits._token_reference import attend, gather_bits
 from skbnn.bits._training_reference import (
     clipped_gradient,
@@ -39,7 +40,6 @@ __all__ = [
     "clipped_moments",
     "code_products",
     "column_moments",
-    "combine_counts",
     "compare_mismatches",
     "compare_windows",
     "convolve_signs",
@@ -137,87 +137,6 @@ def nearest_units(rows, units, n_units, index, distance):
         counts = mismatches(rows[block], units, n_units)
         index[block] = counts.argmin(1)
         distance[block] = counts.min(1)
-
-
-def combine_counts(counts, coefficients, ones, ones_coefficients, base, out):
-    """Turn the counts of bit planes into the sums of coded products.
-
-    Parameters
-    ----------
-    counts : int32 ndarray of shape (n_rows, n_pairs, n_units)
-        Mismatches of each pair of a row's plane and a unit's plane.
-    coefficients : int64 ndarray of shape (n_pairs, n_units)
-        Worth of a mismatch.
-    ones : int32 ndarray of shape (n_rows, n_planes)
-        Ones in each plane of a row; there may be no planes.
-    ones_coefficients : int64 ndarray of shape (n_planes, n_units)
-        Worth of a one.
-    base : int64 ndarray of shape (n_units,)
-        Constant part.
-    out : int32 or int64 ndarray of shape (n_rows, n_units)
-        ``base[m] + sum_q coefficients[q, m] * counts[n, q, m]
-        + sum_p ones_coefficients[p, m] * ones[n, p]``. The sums fit the dtype.
-    """
-    for block in row_blocks(len(counts), coefficients.size):
-        products = (counts[block] * coefficients).sum(1)
-        out[block] = base + products + ones[block] @ ones_coefficients
-
-
-def sum_products(rows, units, factors, base, out):
-    """Sum the products of coded rows and units, all planes with all planes.
-
-    Parameters
-    ----------
-    rows : uint64 ndarray of shape (n_rows, n_planes, n_words)
-        Packed planes of each row.
-    units : uint64 ndarray of shape (n_blocks * n_unit_planes, n_words, lanes)
-        Interleaved planes of the units, as :func:`skbnn.bits.interleave_planes` lays them out.
-    factors : int64 ndarray of shape (n_blocks, n_pairs + n_ones, lanes)
-        What a mismatch of each pair of planes is worth to each unit, the units' planes running
-        fastest; behind them, what a one in each plane of a row is worth, unless it is nothing.
-    base : int64 ndarray of shape (n_blocks * lanes,)
-        Constant part.
-    out : int32 or int64 ndarray of shape (n_rows, n_units)
-        ``base[m] + sum_pk factors[pk, m] * mismatches(n, p, k, m) + sum_p factors[n_pairs + p, m]
-        * ones(n, p)``, which fits the dtype.
-    """
-    n_units, n_terms = out.shape[1], factors.shape[1]
-    worth = factors.transpose(1, 0, 2).reshape(n_terms, len(base))[:, :n_units]
-    n_unit_planes = len(units) // len(factors)
-    for block in row_blocks(len(rows), n_terms * n_units):
-        sums = np.tile(base[:n_units], (len(out[block]), 1))
-        planes = np.moveaxis(rows[block], 1, 0)
-        pairs = [(p, units[k::n_unit_planes]) for p in planes for k in range(n_unit_planes)]
-        for factor, (plane, blocks) in zip(worth[: len(pairs)], pairs, strict=True):
-            sums += factor * mismatches(plane, blocks, n_units)
-        for factor, plane in zip(worth[len(pairs) :], planes, strict=False):
-            sums += factor * np.bitwise_count(plane).sum(1, dtype=np.int64)[:, None]
-        out[block] = sums
-
-
-def code_products(rows, units, factors, base, thresholds, starts, changes, out):
-    """Code the sums of the products of coded rows and units.
-
-    Parameters
-    ----------
-    rows, units, factors, base
-        See :func:`sum_products`; lanes are 32.
-    thresholds : int64 ndarray of shape (n_steps, n_blocks * 32)
-        A step is met where the sum reaches its threshold, which that of no padding does.
-    starts : uint64 ndarray of shape (n_code_planes, n_words)
-        Each plane before any step.
-    changes : bool ndarray of shape (n_steps, n_code_planes)
-        Planes that a step changes where it is met.
-    out : uint64 ndarray of shape (n_rows, n_code_planes, n_words)
-        Packed codes.
-    """
-    sums = np.empty((len(rows), len(base)), np.int64)
-    sum_products(rows, units, factors, base, sums)
-    out[:] = starts
-    for limits, changed in zip(thresholds, changes, strict=True):
-        met = np.zeros((len(rows), 1, out.shape[2] * WORD_BITS), np.bool_)
-        met[:, 0, : len(base)] = sums >= limits
-        out[:, changed] ^= pack_bits(met)
 
 
 def threshold_sums(sums, thresholds, out):

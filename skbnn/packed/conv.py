@@ -107,11 +107,10 @@ class BinaryConv(BinaryProduct):
         return run
 
     def _prepare_sums(self, kernels, layout):
-        """Return the function that adds up the counts of planes and transforms the sums."""
+        """Return the function that sums the products of planes and transforms the sums."""
         window, n_units, dtype = self.window, self.weights.n_units, self.sum_dtype
-        flat = np.concatenate(list(layout.words))
-        units = interleave(flat, lanes_for(len(flat)))
-        terms, (*ends, corrections) = self.terms(), self.corrections()
+        planes = self.planes_layout(layout.words, lanes_for(n_units))
+        *ends, corrections = self.corrections()
         finish, code = self.output.prepare(kernels, dtype), self.output.gives
         taps = (*window.kernel, window.stride)
         minima = np.zeros(n_units, np.bool_)
@@ -125,8 +124,7 @@ class BinaryConv(BinaryProduct):
                 layout.pixel,
                 layout.gathered_bits,
                 taps,
-                units,
-                *terms,
+                *planes,
                 corrections,
                 *ends,
                 window.pool,

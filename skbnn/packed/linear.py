@@ -77,6 +77,22 @@ class BinaryProduct(Operation):
         ) + code.offset * (scales * plane_sums).sum(0)
         return coefficients, ones_coefficients if offsets.any() else ones_coefficients[:0], base
 
+    def planes_layout(self, words, lanes):
+        """Return units, factors and bases of all planes, as ``sum_products`` takes them.
+
+        Parameters
+        ----------
+        words : uint64 ndarray of shape (n_planes, n_units, n_words)
+            The weights as the kernel reads them.
+        lanes : {16, 32}
+            Units in a block.
+        """
+        *worths, base = self.terms()
+        worths = np.ascontiguousarray(np.concatenate(worths).T)
+        factors = interleave(worths.view(np.uint64), lanes).view(np.int64)
+        base = np.pad(base, (0, len(factors) * lanes - len(base)))
+        return interleave_planes(words, lanes), factors, base
+
 
 @register("binary-linear")
 @dataclass(frozen=True, eq=False)
@@ -152,18 +168,10 @@ class BinaryLinear(BinaryProduct):
 
         return run
 
-    def planes_layout(self, lanes):
-        """Return units, factors and bases of all planes, as ``sum_products`` takes them."""
-        *worths, base = self.terms()
-        n_blocks = -(-self.weights.n_units // lanes)
-        worths = np.ascontiguousarray(np.concatenate(worths).T)
-        factors = interleave(worths.view(np.uint64), lanes).view(np.int64)
-        units = interleave_planes(self.takes.lay_out(self.weights.words), lanes)
-        return units, factors, np.pad(base, (0, n_blocks * lanes - len(base)))
-
     def _prepare_codes(self, kernels):
         """Return the function from planes to planes, coded inside the product's registers."""
-        code, layout = self.takes, self.planes_layout(32)
+        code = self.takes
+        layout = self.planes_layout(code.lay_out(self.weights.words), 32)
         thresholds, starts, changes = self.output.steps()
         limits = np.full((len(thresholds), len(layout[2])), np.iinfo(np.int64).max)
         limits[:, : thresholds.shape[1]] = thresholds
@@ -178,7 +186,7 @@ class BinaryLinear(BinaryProduct):
     def _prepare_sums(self, kernels):
         """Return the function from rows to integer sums of every unit."""
         code, n_units, dtype = self.takes, self.weights.n_units, self.sum_dtype
-        layout = self.planes_layout(lanes_for(n_units))
+        layout = self.planes_layout(code.lay_out(self.weights.words), lanes_for(n_units))
 
         def sums(rows):
             out = np.empty((len(rows), n_units), dtype)

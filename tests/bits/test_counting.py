@@ -1,4 +1,4 @@
-"""Kernels that count and add up, against plain NumPy."""
+"""Kernels that count ones, against plain NumPy."""
 
 import numpy as np
 import pytest
@@ -16,35 +16,6 @@ def test_count_ones(kernels, random_bits, guarded, frozen, n_bits, n_rows):
     out = guarded((n_rows,), np.int32)
     kernels.count_ones(frozen(pack_bits(bits)), out)
     np.testing.assert_array_equal(out, bits.sum(1))
-
-
-@pytest.mark.parametrize("dtype", [np.int32, np.int64])
-@pytest.mark.parametrize("n_planes", [0, 1, 3])
-@pytest.mark.parametrize(
-    ("n_rows", "n_pairs", "n_units"),
-    [(0, 2, 10), (1, 1, 1), (3, 2, 17), (65, 8, 100), pytest.param(5, 6, 33, id="compact")],
-)
-def test_combine_counts(kernels, rng, guarded, frozen, n_rows, n_pairs, n_units, n_planes, dtype):
-    largest = 1 << (40 if dtype == np.int64 else 12)
-    counts = rng.integers(0, 4096, (n_rows, n_pairs, n_units)).astype(np.int32)
-    coefficients = rng.integers(-largest, largest, (n_pairs, n_units))
-    ones = rng.integers(0, 4096, (n_rows, n_planes)).astype(np.int32)
-    ones_coefficients = rng.integers(-largest, largest, (n_planes, n_units))
-    base = rng.integers(-largest, largest, n_units)
-    out = guarded((n_rows, n_units), dtype)
-    inputs = frozen(counts, coefficients, ones, ones_coefficients, base)
-    kernels.combine_counts(*inputs, out)
-    expected = base + np.einsum("nqm,qm->nm", counts, coefficients) + ones @ ones_coefficients
-    np.testing.assert_array_equal(out, expected)
-
-
-def test_combine_counts_passes_its_dtype_on_the_way(kernels, guarded, frozen):
-    counts = np.array([[[1 << 20], [1 << 20]]], np.int32)
-    coefficients = np.array([[1 << 20], [-(1 << 20)]])
-    out = guarded((1, 1), np.int32)
-    inputs = frozen(counts, coefficients, np.empty((1, 0), np.int32), np.empty((0, 1), np.int64))
-    kernels.combine_counts(*inputs, frozen(np.array([7])), out)
-    assert out == 7
 
 
 def clusters(rng, n_rows, n_clusters):
