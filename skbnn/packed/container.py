@@ -55,8 +55,10 @@ def to_container(name, text, arrays):
     Raises
     ------
     ValueError
-        If the header takes more than 16 MiB.
+        If an array has another dtype, or the header takes more than 16 MiB.
     """
+    other = {str(array.dtype) for array in arrays.values()} - set(map(str, _CODES))
+    require(not other, f"Arrays of dtype {', '.join(sorted(other))} cannot be saved.")
     chunks, header, position = [], {}, 0
     # Widest elements first keeps every array aligned to its own element size.
     for key, array in sorted(arrays.items(), key=lambda item: -item[1].itemsize):

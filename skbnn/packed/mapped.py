@@ -1,0 +1,64 @@
+"""Memory maps larger than memory: rows read ahead, and given back once they have been read.
+
+Pages of a mapped file that a process has read count as its memory until the system needs them for
+something else. Who reads a file once from end to end can say so, and then holds no more than the
+rows at hand, however large the file is.
+"""
+
+import mmap
+
+import numpy as np
+
+__all__ = ["MappedRows"]
+
+
+class MappedRows:
+    """The pages of a matrix's rows, where the matrix lies in a file that is mapped read-only.
+
+    For any other matrix the methods do nothing. A file that can be written to is left alone.
+
+    Parameters
+    ----------
+    X : ndarray or other matrix
+        Rows.
+    """
+
+    def __init__(self, X):
+        self.map = _map_below(X)
+        if self.map is not None:
+            self.row = X.strides[0]
+            origin = np.frombuffer(self.map, np.uint8)
+            self.start = X.ctypes.data - origin.ctypes.data
+            self.end = len(origin)
+
+    def read_ahead(self, start, stop):
+        """Have rows read from the disk while others are computed with."""
+        self._advise("MADV_WILLNEED", start, stop)
+
+    def give_back(self, start, stop):
+        """Let go of the memory of rows; should they be read again, they come from the file."""
+        self._advise("MADV_DONTNEED", start, stop)
+
+    def _advise(self, name, start, stop):
+        advice = getattr(mmap, name, None)
+        if self.map is None or advice is None:
+            return
+        first = self.start + start * self.row
+        first -= first % mmap.PAGESIZE
+        length = min(self.start + stop * self.row, self.end) - first
+        if length > 0:
+            self.map.madvise(advice, first, length)
+
+
+def _map_below(X):
+    """Return the mapping in which the rows of an array follow each other, if it is read-only."""
+    if not isinstance(X, np.ndarray) or X.base is None or X.ndim == 0 or not len(X):
+        return None
+    if X.strides[0] < X[0].nbytes or not X[0].flags.c_contiguous:
+        return None
+    below = X
+    while isinstance(below, np.ndarray):
+        read_only = isinstance(below, np.memmap) and below.mode == "r"
+        below = below.base
+    usable = read_only and isinstance(below, mmap.mmap) and hasattr(below, "madvise")
+    return below if usable else None
