@@ -29,7 +29,7 @@ from skbnn.packed.rows import merge_rows
 
 __all__ = ["CodedRows", "Input", "RealRows", "Rows", "fit_input", "make_input"]
 
-_ROW_BLOCK = 4096
+_ROW_BLOCK = 1024
 
 
 class Rows(Dataset):

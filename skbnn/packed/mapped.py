@@ -11,6 +11,8 @@ import numpy as np
 
 __all__ = ["MappedRows"]
 
+_NEIGHBOURS = 1 << 21
+
 
 class MappedRows:
     """The pages of a matrix's rows, where the matrix lies in a file that is mapped read-only.
@@ -40,25 +42,27 @@ class MappedRows:
         self._advise("MADV_DONTNEED", start, stop)
 
     def _advise(self, name, start, stop):
-        advice = getattr(mmap, name, None)
-        if self.map is None or advice is None:
+        if self.map is None or not hasattr(mmap, name):
             return
-        first = self.start + start * self.row
+        # A page that is read brings its neighbours along, also those that were given back before:
+        # all of a large folio, in Linux.
+        first = max(0, self.start + start * self.row - _NEIGHBOURS)
         first -= first % mmap.PAGESIZE
         length = min(self.start + stop * self.row, self.end) - first
         if length > 0:
-            self.map.madvise(advice, first, length)
+            self.map.madvise(getattr(mmap, name), first, length)
 
 
 def _map_below(X):
     """Return the mapping in which the rows of an array follow each other, if it is read-only."""
-    if not isinstance(X, np.ndarray) or X.base is None or X.ndim == 0 or not len(X):
-        return None
-    if X.strides[0] < X[0].nbytes or not X[0].flags.c_contiguous:
-        return None
     below = X
-    while isinstance(below, np.ndarray):
-        read_only = isinstance(below, np.memmap) and below.mode == "r"
+    while type(below) is np.ndarray:
         below = below.base
-    usable = read_only and isinstance(below, mmap.mmap) and hasattr(below, "madvise")
-    return below if usable else None
+    if not isinstance(below, np.memmap) or below.mode != "r":
+        return None
+    while isinstance(below, np.memmap):
+        below = below.base
+    if not isinstance(below, mmap.mmap) or not hasattr(below, "madvise"):
+        return None
+    follow = len(X) and X.strides[0] >= X[0].nbytes and X[0].flags.c_contiguous
+    return below if follow else None

@@ -11,7 +11,7 @@ from skbnn.estimators import _training
 from skbnn.packed import blocks, distinct
 from skbnn.packed.mapped import MappedRows
 
-STATUS = Path("/proc/self/status")
+SMAPS = Path("/proc/self/smaps")
 mlp = BinaryMLPClassifier((16,), max_iter=2, random_state=0)
 cnn = BinaryCNNClassifier((4,), hidden_layer_sizes=8, max_iter=1, random_state=0)
 
@@ -81,7 +81,7 @@ def test_no_whole_copy(technique, small_blocks, tmp_path):
         finally:
             tracemalloc.stop()
         # Seven words of bits, or a digest, of each row, and its place, label and weight.
-        assert peak < 0.6 * X.nbytes
+        assert peak < 0.7 * X.nbytes
 
 
 def test_chunks_are_computed_as_often_as_they_are_read(pixels):
@@ -102,7 +102,7 @@ def test_chunks_are_computed_as_often_as_they_are_read(pixels):
     assert len(computed) <= 20
     computed.clear()
     new(mlp).partial_fit(lazy[:1000], y[:1000], classes=[0, 1]).partial_fit(lazy[1000:], y[1000:])
-    assert computed == [1000] * 6
+    assert computed == [1000] * 5  # a chunk alone is kept from one pass to the next
 
 
 def test_dask_arrays_that_cannot_be_read(pixels):
@@ -142,34 +142,39 @@ def test_labelled_arrays(pixels):
     np.testing.assert_array_equal(found.values, model.predict(X[:1200]).reshape(30, 40))
 
 
-def held_of_files():
-    """Bytes of mapped files that count as this process's memory."""
-    lines = STATUS.read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("RssFile"))
+def held_of(path):
+    """Bytes of a mapped file that count as this process's memory."""
+    held, here = 0, False
+    for line in SMAPS.read_text().splitlines():
+        if line.split()[0].count("-") == 1:
+            here = line.endswith(str(path))
+        elif here and line.startswith("Rss:"):
+            held += 1024 * int(line.split()[1])
+    return held
 
 
-@pytest.mark.skipif(not STATUS.exists(), reason="reads memory from Linux's /proc")
+@pytest.mark.skipif(not SMAPS.exists(), reason="reads memory from Linux's /proc")
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_memory_of_a_map_is_given_back(n_jobs, pixels, tmp_path):
     X, y, _ = pixels
     est = new(mlp, n_jobs=n_jobs).fit(X, y)
     n_rows = 600_000
-    rows = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", np.uint8, (n_rows, 64))
+    path = tmp_path / "X.npy"
+    rows = np.lib.format.open_memmap(path, "w+", np.uint8, (n_rows, 64))
     rows[:] = np.tile(X, (n_rows // len(X), 1))
     rows.flush()
     del rows
     expected = np.tile(est.predict(X), n_rows // len(X))
-    read_only, writable = (np.load(tmp_path / "X.npy", mmap_mode=mode) for mode in ("r", "r+"))
-    before = held_of_files()
+    read_only, writable = (np.load(path, mmap_mode=mode) for mode in ("r", "r+"))
     for call in (est.predict, est.packed_.predict):
         np.testing.assert_array_equal(call(read_only), expected)
-        assert held_of_files() - before < 4 << 20
+        assert held_of(path) < 1 << 20
     for start in range(0, n_rows, 1000):
         est.packed_.predict(read_only[start : start + 1000])
-    assert held_of_files() - before < 4 << 20
+    assert held_of(path) < 1 << 20
     # What can be written to is not ours to let go.
     np.testing.assert_array_equal(est.predict(writable), expected)
-    assert held_of_files() - before > 30 << 20
+    assert held_of(path) > 30 << 20
 
 
 def test_only_rows_that_follow_each_other_in_a_read_only_file_are_given_back(mapped, tmp_path):
