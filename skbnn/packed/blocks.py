@@ -1,7 +1,6 @@
 """Rows in blocks: small ones that stay in cache, shared out over threads, and larger ones.
 
-Rows in a memory map are read ahead and given back block by block, so that a file may be larger
-than memory.
+Rows in a memory map are given back block by block, so that a file may be larger than memory.
 """
 
 import os
@@ -89,7 +88,6 @@ def run_blocks(run, X, *, n_jobs=1, smallest=0, largest=_ROW_BLOCK):
 
     def run_block(start):
         stop = start + size
-        pages.read_ahead(stop, stop + size)
         out[start:stop] = run(_block(X[start:stop]))
         pages.give_back(start, stop)
 
@@ -123,7 +121,6 @@ def row_blocks(X):
     # A float64 an element, which is what a sparse block may become.
     size = max(1, _BLOCK_BYTES // max(1, 8 * X.shape[1]))
     for start in range(0, X.shape[0], size):
-        pages.read_ahead(start + size, start + 2 * size)
         yield start, _block(X[start : start + size])
         pages.give_back(start, start + size)
 

@@ -1,4 +1,4 @@
-"""Memory maps larger than memory: rows read ahead, and given back once they have been read.
+"""Memory maps larger than memory: rows are given back once they have been read.
 
 Pages of a mapped file that a process has read count as its memory until the system needs them for
 something else. Who reads a file once from end to end can say so, and then holds no more than the
@@ -17,7 +17,7 @@ _NEIGHBOURS = 1 << 21
 class MappedRows:
     """The pages of a matrix's rows, where the matrix lies in a file that is mapped read-only.
 
-    For any other matrix the methods do nothing. A file that can be written to is left alone.
+    For any other matrix nothing happens. A file that can be written to is left alone.
 
     Parameters
     ----------
@@ -33,24 +33,16 @@ class MappedRows:
             self.start = X.ctypes.data - origin.ctypes.data
             self.end = len(origin)
 
-    def read_ahead(self, start, stop):
-        """Have rows read from the disk while others are computed with."""
-        self._advise("MADV_WILLNEED", start, stop)
-
     def give_back(self, start, stop):
         """Let go of the memory of rows; should they be read again, they come from the file."""
-        self._advise("MADV_DONTNEED", start, stop)
-
-    def _advise(self, name, start, stop):
-        if self.map is None or not hasattr(mmap, name):
+        if self.map is None or not hasattr(mmap, "MADV_DONTNEED"):
             return
         # A page that is read brings its neighbours along, also those that were given back before:
         # all of a large folio, in Linux.
         first = max(0, self.start + start * self.row - _NEIGHBOURS)
         first -= first % mmap.PAGESIZE
         length = min(self.start + stop * self.row, self.end) - first
-        if length > 0:
-            self.map.madvise(getattr(mmap, name), first, length)
+        self.map.madvise(mmap.MADV_DONTNEED, first, length)
 
 
 def _map_below(X):
