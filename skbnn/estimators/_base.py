@@ -164,6 +164,7 @@ class NetworkClassifier(
     def _train(self, X, y, weight, classes, *, go_on, max_iter, streaming=False):
         """Train from scratch or from the fitted state, then set the fitted attributes."""
         from skbnn.nn.inputs import fit_input, make_input
+        from skbnn.nn.processes import processes_of
         from skbnn.nn.randomness import make_generator
         from skbnn.nn.stages import Stages
         from skbnn.nn.training import EarlyStopping, Examples, Training
@@ -178,7 +179,9 @@ class NetworkClassifier(
         stages = stages_of(technique, max_iter) if fresh else [(technique, max_iter)]
         for stage, _ in stages:
             stage.recipe(self._family)
+        processes = processes_of(self.device)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        seed = processes.agree(seed)
         generator = make_generator(seed)
 
         codes = np.searchsorted(classes, y).astype(np.int64)
@@ -192,6 +195,7 @@ class NetworkClassifier(
         index, weight, _ = merge_rows(keyed, weight)
         weight = None if weight.min() == weight.max() else weight / weight.mean()
         examples = Examples(rows.take(index), codes[index], weight)
+        processes.check_same(examples.y)
         watch = None
         if self.early_stopping and not streaming:
             examples, held_out = self._split(examples, seed)
@@ -208,7 +212,7 @@ class NetworkClassifier(
                 max_iter=max_iter,
                 batch_size=self._batch_size(len(examples)),
                 alpha=self.alpha,
-                device=self.device,
+                processes=processes,
                 constant=streaming,
             )
 
@@ -249,14 +253,17 @@ class NetworkClassifier(
             losses.append(loss)
             watched = watch and training.is_last
             stop = watch.update(training.network) if watched else False
-            if self.verbose:
+            if self.verbose and processes.rank == 0:
                 score = f", validation accuracy {watch.scores[-1]:.4f}" if watched else ""
                 print(f"epoch {epoch + 1}/{max_iter}: loss {loss:.6f}{score}")
             # Only the last stage has a network that could predict.
-            if training.is_last and (report.epoch_ended(epoch, attributes) or stop):
-                break
+            if training.is_last:
+                stop = report.epoch_ended(epoch, attributes) or stop
+                if processes.total(bool(stop)):
+                    break
 
-        fitted = attributes(watch.best_arrays if watch else None)
+        arrays = watch.best_arrays if watch else training.network.arrays()
+        fitted = attributes(processes.agree(arrays))
         if streaming:
             fitted["_optimizer_state"] = training.run.optimizer_arrays()
             fitted["n_iter_"] = getattr(self, "n_iter_", 0) + 1

@@ -40,6 +40,18 @@ class Network(nn.Module):
             if isinstance(module, Quantizer):
                 module.progress = progress
 
+    def share(self, processes):
+        """Tell every module that looks at whole batches which processes share them.
+
+        Parameters
+        ----------
+        processes : Processes
+            See :mod:`skbnn.nn.processes`.
+        """
+        for module in self.modules():
+            if hasattr(module, "processes"):
+                module.processes = processes
+
     def latent(self):
         """Return the latent weights by name: the tensors that quantizers of weights read."""
         modules = self.named_modules()

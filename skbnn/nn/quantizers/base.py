@@ -23,6 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from skbnn.nn.processes import ALONE
+
 __all__ = [
     "Code",
     "LevelActivations",
@@ -165,9 +167,12 @@ class Quantizer(nn.Module):
         Share of the fit that is done, in [0, 1]; set by the training loop.
     shared_grid : bool
         Whether all units of weights must have the same ``unit``; set where their sums are added.
+    processes : Processes
+        Who shares the batches; a quantizer that learns from whole batches sums over them.
     """
 
     coded = False
+    processes = ALONE
     shared_grid = False
 
     def __init__(self, *, surrogate=None, generator=None, n_units=1):
