@@ -7,6 +7,7 @@ alone, and compares. The first process writes what each check found to the file 
 import json
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,7 @@ def trained(technique, processes):
         hidden_dropout=0.0,
         generator=generator,
     )
-    settings = Training(1e-2, max_iter=1, batch_size=24, alpha=0.3, processes=processes)
+    settings = Training(0.1, max_iter=1, batch_size=24, alpha=0.3, processes=processes)
     (loss,) = Run(network, examples, technique, settings, generator)
     return network.arrays(), loss
 
@@ -91,11 +92,14 @@ def check_techniques(processes):
     """Every technique's network gets the same updates from two processes as from one."""
     for name in list_techniques():
         technique = get_technique(name)
+        if technique.optimizer.startswith("ada"):
+            # Steps of Adam do not show how large a gradient is.
+            technique = replace(technique, optimizer="sgd")
         (together, loss), (alone, loss_alone) = (
             trained(technique, shared) for shared in (processes, ALONE)
         )
-        # The first mean of an epoch counts the rows of each process, 12 or 11 of a batch.
-        np.testing.assert_allclose(loss, loss_alone, rtol=1e-2, err_msg=name)
+        # An epoch's mean counts batches by the rows of each process, 12 or 11 of them.
+        np.testing.assert_allclose(loss, loss_alone, rtol=3e-2, err_msg=name)
         for key, expected in alone.items():
             np.testing.assert_allclose(
                 together[key], expected, rtol=2e-3, atol=2e-5, err_msg=f"{name}: {key}"
