@@ -5,6 +5,8 @@ nothing global is touched; an interrupt passes through to the caller.
 """
 
 import math
+import os
+import threading
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -202,12 +204,16 @@ def _parameter_groups(network, technique, learning_rate, separate):
 
 
 def _threads(latent, batch_size):
-    """Return a context for an epoch: one thread where an update is too small to share.
+    """Return a context for an epoch: one thread where there is too little work to share.
 
-    Threads that meet after each of its short operations cost more than they save, by far where
-    other programs keep a core busy. The limit holds for the calling thread alone.
+    Where an update is small, threads that meet after each of its short operations cost more than
+    they save, by far where other programs keep a core busy. And fits in the threads of a pool
+    share the cores out already, unless OMP_NUM_THREADS says how many there are for each of them;
+    that of the main thread has them all. The limit holds for the calling thread alone.
     """
-    if batch_size * sum(weight.numel() for weight in latent) >= _SMALL_STEP:
+    is_large = batch_size * sum(weight.numel() for weight in latent) >= _SMALL_STEP
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if is_large and (in_main_thread or "OMP_NUM_THREADS" in os.environ):
         return nullcontext
     # Torch sets its own number when a thread first asks for it, which must not come later.
     torch.get_num_threads()
@@ -327,8 +333,9 @@ def scores_of(network, examples, batch_size=1024):
     """
     network.eval()
     device = next(network.parameters()).device
+    threads = _threads(network.latent().values(), batch_size)
     parts = []
-    with torch.no_grad():
+    with torch.no_grad(), threads():
         for start in range(0, len(examples), batch_size):
             index = np.arange(start, min(start + batch_size, len(examples)))
             parts.append(network(examples.rows.batch(index).to(device)).cpu())
