@@ -1,4 +1,4 @@
-"""A whole network of plain dense layers in one compiled call: from raw rows to class scores.
+"""A whole network of plain dense layers in one compiled call, and the classes of scores.
 
 Each step is the kernel that also runs alone; what the chain saves is the way through Python
 between them, which for a single row takes longer than the layers do.
@@ -13,7 +13,7 @@ from numba import njit
 from skbnn.bits._encoding import encode_thresholds
 from skbnn.bits._products import compare_mismatches, count_mismatches
 
-__all__ = ["run_chain"]
+__all__ = ["first_largest", "run_chain"]
 
 _ROWS = 256
 
@@ -49,3 +49,16 @@ def run_chain(X, table, firsts, starts, masks, shapes, words, limits, factors, b
             for c in range(len(factors)):
                 scores[n, c] = bases[c] + factors[c] * scores[n, c]
     return 0
+
+
+@njit(cache=True, nogil=True)
+def first_largest(scores, out):
+    """Find the largest score of each row."""
+    n_classes = scores.shape[1]
+    for n in range(len(scores)):
+        # One number holds a score and, below it, how near its class is to the first: the largest
+        # of them is found without a branch.
+        best = np.int64(np.iinfo(np.int64).min)
+        for c in range(n_classes):
+            best = max(best, (np.int64(scores[n, c]) << 32) | (n_classes - 1 - c))
+        out[n] = n_classes - 1 - (best & 0xFFFFFFFF)

@@ -117,6 +117,7 @@ def encode_thresholds(X, table, firsts, starts, masks, out):
     n_whole = n_features // WORD_BITS
     is_narrow = n_whole == 0
     whole = np.zeros((1, WORD_BITS), X.dtype)
+    is_open = masks.shape[1] == 1
     raw = np.empty((len(firsts), _ROWS), np.uint64)
     words = np.empty((out.shape[1] + 1, _ROWS), np.uint64)
     largest = np.zeros(WORD_BITS, np.int32)
@@ -129,7 +130,15 @@ def encode_thresholds(X, table, firsts, starts, masks, out):
                 for feature in range(n_features):
                     whole[0, feature] = X[first + r, feature]
                 for entry in range(len(firsts)):
-                    raw[entry, r] = at_least(whole, 0, table, entry * WORD_BITS)
+                    bits = at_least(whole, 0, table, entry * WORD_BITS)
+                    if is_open:
+                        out[first + r, entry] = bits & masks[entry, 0]
+                    else:
+                        raw[entry, r] = bits
+            elif is_open:
+                for entry in range(len(firsts)):
+                    bits = at_least(X, row + firsts[entry], table, entry * WORD_BITS)
+                    out[first + r, entry] = bits & masks[entry, 0]
             else:
                 for entry in range(len(firsts)):
                     place = row + firsts[entry]
@@ -139,6 +148,8 @@ def encode_thresholds(X, table, firsts, starts, masks, out):
             elif X.itemsize > 1:
                 _raise_magnitudes(X, row, n_whole, largest)
                 _raise_magnitudes(X, row + n_features - WORD_BITS, 1, largest)
+        if is_open:
+            continue
         words[:] = 0
         for entry in range(len(firsts)):
             _append(words, raw[entry], n, masks[entry], starts[entry])

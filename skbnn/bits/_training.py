@@ -1,20 +1,33 @@
-"""Kernels of training: gradients rounded to 8-bit levels, sums pooled.
+"""Kernels of training: gradients rounded to 8-bit levels, sums pooled, norms.
 
 To round, one pass finds the largest magnitude, on the bits of the floats, whose order is that of
 the magnitudes; one rounds. Adding ``1.5 * 2**23`` leaves a number's nearest integer in the low
 bits, ties to even, which LLVM turns into vectors where it would call a function for ``rint``; so
 would a check for division by zero be in the way of vectors, hence NumPy's rules of errors.
+
+Batch norm with a sign behind it reads a batch twice on each way, for moments and for results, and
+writes nothing in between. Sums run over a few rows in float32 and then go on in float64.
 """
 
 import numpy as np
 from numba import njit
 
-__all__ = ["pool_sums", "round_columns", "round_rows", "spread_levels"]
+__all__ = [
+    "clipped_gradient",
+    "clipped_moments",
+    "column_moments",
+    "normalize_signs",
+    "pool_sums",
+    "round_columns",
+    "round_rows",
+    "spread_levels",
+]
 
 _MAGNITUDE = np.int32(0x7FFFFFFF)
 _TINY = np.finfo(np.float32).tiny
 _LEVELS = np.float32(127)
 _SHIFT = np.float32(1.5 * 2**23)
+_ROWS = 64
 
 
 @njit(cache=True, nogil=True)
@@ -101,3 +114,72 @@ def spread_levels(levels, winners, pool_height, pool_width, out):
                     for unit in range(n_units):
                         is_winner = winners[image, line, column, unit] == tap
                         place[unit] = levels[image, line, column, unit] if is_winner else 0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def column_moments(x, means, variances):
+    """Compute mean and variance of each column."""
+    n_rows, n_columns = x.shape
+    # Away from 0 squares would swallow the variance; any row is near enough.
+    first = x[0].copy()
+    sums, squares = np.zeros(n_columns), np.zeros(n_columns)
+    some, of_some = np.empty(n_columns, np.float32), np.empty(n_columns, np.float32)
+    for start in range(0, n_rows, _ROWS):
+        some[:] = 0
+        of_some[:] = 0
+        for n in range(start, min(start + _ROWS, n_rows)):
+            for i in range(n_columns):
+                centred = x[n, i] - first[i]
+                some[i] += centred
+                of_some[i] += centred * centred
+        for i in range(n_columns):
+            sums[i] += some[i]
+            squares[i] += of_some[i]
+    for i in range(n_columns):
+        mean = sums[i] / n_rows
+        means[i] = first[i] + mean
+        variances[i] = max(squares[i] / n_rows - mean * mean, 0.0)
+
+
+@njit(cache=True, nogil=True)
+def normalize_signs(x, means, slopes, shifts, out):
+    """Take the signs of each column's affine map."""
+    n_rows, n_columns = x.shape
+    for n in range(n_rows):
+        for i in range(n_columns):
+            y = (x[n, i] - means[i]) * slopes[i] + shifts[i]
+            out[n, i] = np.float32(1) if y >= 0 else np.float32(-1)
+
+
+@njit(cache=True, nogil=True)
+def clipped_moments(x, grad, means, slopes, shifts, bound, sums, products):
+    """Sum up the gradient of each column where its affine map is small."""
+    n_rows, n_columns = x.shape
+    sums[:] = 0
+    products[:] = 0
+    some, of_some = np.empty(n_columns, np.float32), np.empty(n_columns, np.float32)
+    for start in range(0, n_rows, _ROWS):
+        some[:] = 0
+        of_some[:] = 0
+        for n in range(start, min(start + _ROWS, n_rows)):
+            for i in range(n_columns):
+                centred = x[n, i] - means[i]
+                y = centred * slopes[i] + shifts[i]
+                passed = grad[n, i] if abs(y) <= bound else np.float32(0)
+                some[i] += passed
+                of_some[i] += passed * centred
+        for i in range(n_columns):
+            sums[i] += some[i]
+            products[i] += of_some[i]
+
+
+@njit(cache=True, nogil=True)
+def clipped_gradient(x, grad, means, slopes, shifts, bound, constants, parts, out):
+    """Compute the gradient of a batch norm with a clipped sign behind it."""
+    n_rows, n_columns = x.shape
+    for n in range(n_rows):
+        for i in range(n_columns):
+            centred = x[n, i] - means[i]
+            y = centred * slopes[i] + shifts[i]
+            passed = grad[n, i] if abs(y) <= bound else np.float32(0)
+            out[n, i] = slopes[i] * passed - constants[i] - parts[i] * centred

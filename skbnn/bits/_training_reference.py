@@ -2,7 +2,17 @@
 
 import numpy as np
 
-__all__ = ["pool_sums", "round_columns", "round_rows", "spread_levels"]
+__all__ = [
+    "clipped_gradient",
+    "clipped_moments",
+    "column_moments",
+    "normalize_signs",
+    "pool_sums",
+    "round_columns",
+    "round_rows",
+    "spread_levels",
+    "unfold_images",
+]
 
 
 def round_rows(x, levels, scales):
@@ -78,6 +88,103 @@ def spread_levels(levels, winners, pool_height, pool_width, out):
         dy, dx = divmod(tap, pool_width)
         places = out[:, dy::pool_height, dx::pool_width][:, :height, :width]
         places[...] = np.where(winners == tap, levels, 0)
+
+
+def column_moments(x, means, variances):
+    """Compute mean and variance of each column.
+
+    Parameters
+    ----------
+    x : float32 ndarray of shape (n_rows, n_columns)
+        Finite numbers, at least one row.
+    means, variances : float64 ndarray of shape (n_columns,)
+        Moments; the variance is that of the rows themselves, divided by their number.
+    """
+    means[...] = x.mean(0, dtype=np.float64)
+    variances[...] = np.square(x - means).mean(0)
+
+
+def normalize_signs(x, means, slopes, shifts, out):
+    """Take the signs of each column's affine map.
+
+    Parameters
+    ----------
+    x : float32 ndarray of shape (n_rows, n_columns)
+        Finite numbers.
+    means, slopes, shifts : float32 ndarray of shape (n_columns,)
+        The map, ``(x - mean) * slope + shift``, computed in float32.
+    out : float32 ndarray of shape (n_rows, n_columns)
+        -1 and +1.
+    """
+    out[...] = np.where((x - means) * slopes + shifts >= 0, np.float32(1), np.float32(-1))
+
+
+def clipped_moments(x, grad, means, slopes, shifts, bound, sums, products):
+    """Sum up the gradient of each column where its affine map is small.
+
+    Parameters
+    ----------
+    x : float32 ndarray of shape (n_rows, n_columns)
+        Finite numbers.
+    grad : float32 ndarray of the same shape
+        Gradient with respect to signs; it passes where ``abs((x - mean) * slope + shift)`` is at
+        most ``bound``.
+    means, slopes, shifts : float32 ndarray of shape (n_columns,)
+        The map.
+    bound : float32
+        Half width of the zone.
+    sums : float64 ndarray of shape (n_columns,)
+        Sum of what passes.
+    products : float64 ndarray of shape (n_columns,)
+        Sum of what passes times ``x - mean``.
+    """
+    passed = _passed(x, grad, means, slopes, shifts, bound)
+    sums[...] = passed.sum(0, dtype=np.float64)
+    products[...] = (passed * (x - means)).sum(0, dtype=np.float64)
+
+
+def clipped_gradient(x, grad, means, slopes, shifts, bound, constants, parts, out):
+    """Compute the gradient of a batch norm with a clipped sign behind it.
+
+    ``slope * passed - constant - part * (x - mean)``
+
+    Parameters
+    ----------
+    x, grad, means, slopes, shifts, bound
+        As of :func:`clipped_moments`.
+    constants, parts : float32 ndarray of shape (n_columns,)
+        What mean and variance of the batch add.
+    out : float32 ndarray of shape (n_rows, n_columns)
+        Gradient with respect to x.
+    """
+    passed = _passed(x, grad, means, slopes, shifts, bound)
+    out[...] = slopes * passed - constants - parts * (x - means)
+
+
+def _passed(x, grad, means, slopes, shifts, bound):
+    """Return the gradient where the affine map is small, 0 elsewhere."""
+    return np.where(np.abs((x - means) * slopes + shifts) <= bound, grad, np.float32(0))
+
+
+def unfold_images(images, height, width, padding, out):
+    """Copy the window around each pixel.
+
+    Parameters
+    ----------
+    images : int8 ndarray of shape (n, n_lines, n_columns, n_channels)
+        Images.
+    height, width : int
+        Size of the window, odd.
+    padding : int
+        What is around an image.
+    out : int8 ndarray of shape (n, n_lines, n_columns, height, width * n_channels)
+        Windows, line by line.
+    """
+    top, left = height // 2, width // 2
+    around = ((0, 0), (top, top), (left, left), (0, 0))
+    padded = np.pad(images, around, constant_values=padding)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), (1, 2))
+    out[...] = windows.transpose(0, 1, 2, 4, 5, 3).reshape(out.shape)
 
 
 def _windows(sums, pool_height, pool_width, shape):

@@ -4,7 +4,7 @@ Every kernel is compiled at its first call and cached, releases the GIL and neve
 callers share rows out over threads. Arrays must be C-contiguous and may be read-only.
 """
 
-from skbnn.bits._chain import run_chain
+from skbnn.bits._chain import first_largest, run_chain
 from skbnn.bits._convolutions import convolve_signs, convolve_sums
 from skbnn.bits._counting import combine_counts, count_columns, count_ones
 from skbnn.bits._encoding import encode_images, encode_planes, encode_thresholds, threshold_sums
@@ -19,10 +19,23 @@ from skbnn.bits._products import (
 from skbnn.bits._signed import signed_sums
 from skbnn.bits._sums import sum_products
 from skbnn.bits._tokens import attend, gather_bits
-from skbnn.bits._training import pool_sums, round_columns, round_rows, spread_levels
+from skbnn.bits._training import (
+    clipped_gradient,
+    clipped_moments,
+    column_moments,
+    normalize_signs,
+    pool_sums,
+    round_columns,
+    round_rows,
+    spread_levels,
+)
+from skbnn.bits._unfolding import unfold_images
 
 __all__ = [
     "attend",
+    "clipped_gradient",
+    "clipped_moments",
+    "column_moments",
     "combine_counts",
     "compare_mismatches",
     "compare_windows",
@@ -35,9 +48,11 @@ __all__ = [
     "encode_images",
     "encode_planes",
     "encode_thresholds",
+    "first_largest",
     "gather_bits",
     "gather_windows",
     "nearest_units",
+    "normalize_signs",
     "pool_channels",
     "pool_images",
     "pool_sums",
@@ -48,4 +63,5 @@ __all__ = [
     "spread_levels",
     "sum_products",
     "threshold_sums",
+    "unfold_images",
 ]

@@ -27,6 +27,7 @@ __all__ = [
     "interleave",
     "lanes_for",
     "n_words",
+    "open_layout",
     "pack_bits",
     "sign_bits",
     "signs",
@@ -278,7 +279,8 @@ class ThresholdLayout(NamedTuple):
 
     An entry is one plane of one window of features. Comparing the window's values with the entry's
     thresholds gives one word; the bits of the features that have no such threshold are dropped
-    from it, the others close up, and the result lands at its place in the encoded row.
+    from it, the others close up, and the result lands at its place in the encoded row. In an open
+    layout nothing closes up: each entry is a word of the row, with zeros where bits were dropped.
 
     Attributes
     ----------
@@ -289,7 +291,7 @@ class ThresholdLayout(NamedTuple):
         there are fewer than 64.
     starts : int64 ndarray of shape (n_entries,)
         Bit of the encoded row that the entry's first bit becomes.
-    masks : uint64 ndarray of shape (n_entries, 7)
+    masks : uint64 ndarray of shape (n_entries, 7), or (n_entries, 1) if open
         Bits that are kept; then, for each step ``s`` of six, the bits that move down by
         ``2 ** s`` places so that the kept ones close up.
 
@@ -337,6 +339,35 @@ def threshold_layout(counts, thresholds):
         used[entry, lanes] = True
     firsts, starts = (np.array([entry[k] for entry in entries], np.int64) for k in (0, 1))
     return ThresholdLayout(table, firsts, starts, _compress_masks(pack_bits(used)[:, 0]))
+
+
+def open_layout(layout):
+    """Return the layout of the same entries, each a word of the row, and where bits then are.
+
+    Parameters
+    ----------
+    layout : ThresholdLayout
+        A layout that closes up.
+
+    Returns
+    -------
+    layout : ThresholdLayout
+    places : int64 ndarray of shape (n_bits,)
+        Place in the open row of each bit of the closed one.
+
+    Examples
+    --------
+    >>> layout = threshold_layout(np.array([1, 0, 2], np.uint8), np.array([3, 5, 7], np.uint8))
+    >>> open_layout(layout)[1]
+    array([ 0,  2, 66])
+    """
+    table, firsts, starts, masks = layout
+    entries, lanes = np.nonzero(unpack_bits(masks[:, :1], WORD_BITS))
+    ranks = np.arange(len(entries)) - np.searchsorted(entries, entries)
+    places = np.empty(len(entries), np.int64)
+    places[starts[entries] + ranks] = entries * WORD_BITS + lanes
+    words = WORD_BITS * np.arange(len(firsts))
+    return ThresholdLayout(table, firsts, words, np.ascontiguousarray(masks[:, :1])), places
 
 
 def _compress_masks(keep):

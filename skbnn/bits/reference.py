@@ -21,15 +21,23 @@ from skbnn.bits._image_reference import (
 )
 from skbnn.bits._token_reference import attend, gather_bits
 from skbnn.bits._training_reference import (
+    clipped_gradient,
+    clipped_moments,
+    column_moments,
+    normalize_signs,
     pool_sums,
     round_columns,
     round_rows,
     spread_levels,
+    unfold_images,
 )
 from skbnn.bits.packing import WORD_BITS, pack_bits, unpack_bits
 
 __all__ = [
     "attend",
+    "clipped_gradient",
+    "clipped_moments",
+    "column_moments",
     "combine_counts",
     "compare_mismatches",
     "compare_windows",
@@ -42,9 +50,11 @@ __all__ = [
     "encode_images",
     "encode_planes",
     "encode_thresholds",
+    "first_largest",
     "gather_bits",
     "gather_windows",
     "nearest_units",
+    "normalize_signs",
     "pool_channels",
     "pool_images",
     "pool_sums",
@@ -55,6 +65,7 @@ __all__ = [
     "spread_levels",
     "sum_products",
     "threshold_sums",
+    "unfold_images",
 ]
 
 
@@ -227,7 +238,7 @@ def encode_thresholds(X, table, firsts, starts, masks, out):
         Raw rows.
     table, firsts, starts, masks : ndarray
         A :class:`~skbnn.bits.packing.ThresholdLayout`.
-    out : uint64 ndarray of shape (n_rows, n_words(n_bits))
+    out : uint64 ndarray of shape (n_rows, n_words(n_bits)), or (n_rows, n_entries) if open
         Packed rows; of no use where the status is not 0.
 
     Returns
@@ -238,21 +249,21 @@ def encode_thresholds(X, table, firsts, starts, masks, out):
     used = unpack_bits(masks[:, :1], WORD_BITS)
     features = np.concatenate([np.arange(WORD_BITS) + first for first in firsts] or [[]])
     features = features.astype(np.intp)[used.ravel()]
-    n_bits = len(features)
-    places = np.concatenate(
-        [start + np.arange(size) for start, size in zip(starts, used.sum(1), strict=True)] or [[]]
-    ).astype(np.intp)
+    is_open = masks.shape[1] == 1
+    lanes = [np.flatnonzero(bits) if is_open else np.arange(bits.sum()) for bits in used]
+    places = [start + inside for start, inside in zip(starts, lanes, strict=True)]
+    places = np.concatenate(places or [[]]).astype(np.intp)
     limits = table[used].astype(np.float32)
 
     status = 0
-    for block in row_blocks(len(X), X.shape[1] + n_bits):
+    for block in row_blocks(len(X), X.shape[1] + len(places)):
         with np.errstate(over="ignore", invalid="ignore"):
             values = X[block].astype(np.float32)
         if np.isnan(values).any():
             return 1
         if np.isinf(values).any():
             status = 2
-        bits = np.empty((len(values), n_bits), np.bool_)
+        bits = np.zeros((len(values), out.shape[1] * WORD_BITS), np.bool_)
         bits[:, places] = values[:, features] >= limits
         out[block] = pack_bits(bits)
     return status
@@ -337,3 +348,16 @@ def run_chain(X, table, firsts, starts, masks, shapes, words, limits, factors, b
     out *= factors
     out += bases
     return 0
+
+
+def first_largest(scores, out):
+    """Find the largest score of each row.
+
+    Parameters
+    ----------
+    scores : int32 ndarray of shape (n_rows, n_classes)
+        Scores, at least one of each row.
+    out : intp ndarray of shape (n_rows,)
+        Where the largest is; the first of equal ones.
+    """
+    scores.argmax(1, out=out)

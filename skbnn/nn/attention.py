@@ -267,7 +267,7 @@ class CodedAttention(LevelBlock):
         sums = (attention @ values).transpose(1, 2).reshape(-1, self.n_units)
         if sample_weight is not None:
             sample_weight = sample_weight.repeat_interleave(self.n_tokens)
-        codes = self.activation_quantizer(self.normalizer(sums, sample_weight))
+        codes = self.activation_quantizer.normalized(sums, self.normalizer, sample_weight)
         return codes.view(len(x), *self.places, self.n_units)
 
     def freeze(self, signal):  # noqa: D102

@@ -209,14 +209,14 @@ def _sum_over_places(levels, images, window, padding):
     -------
     sums : int32 Tensor of shape (n_units, n_taps)
     """
-    top, left = window.margins
-    padded = F.pad(images, (0, 0, left, left, top, top), value=padding)
-    n_units = levels.shape[3]
+    n, n_units = len(images), levels.shape[3]
     sums = torch.zeros(n_units, window.n_taps, dtype=torch.int32)
     # Windows are a kernel's size larger than images: a few images at a time stay in cache.
     step = max(1, _WINDOW_BYTES // (window.n_taps * math.prod(window.places)))
-    for some, given in zip(padded.split(step), levels.split(step), strict=True):
-        windows = some.unfold(1, window.kernel[0], 1).unfold(2, window.kernel[1], 1)
-        rows = windows.permute(0, 1, 2, 4, 5, 3).reshape(-1, window.n_taps)
-        sums += torch._int_mm(given.reshape(-1, n_units).t(), rows)
+    rows = torch.empty(min(step, n), *window.shape[:2], window.n_taps, dtype=torch.int8)
+    for some, given in zip(images.split(step), levels.split(step), strict=True):
+        windows = rows[: len(some)]
+        spans = windows.unflatten(3, (window.kernel[0], -1)).numpy()
+        _KERNELS.unfold_images(some.numpy(), *window.kernel, padding, spans)
+        sums += torch._int_mm(given.reshape(-1, n_units).t(), windows.view(-1, window.n_taps))
     return sums

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import torch
+from torch import nn
 
 from skbnn.nn.block import Signal
 from skbnn.nn.bridges import CodeReals, RealLevels
@@ -69,10 +70,10 @@ class CodedHidden(LevelBlock, _Coded):
         self.make_levels(technique, settings["generator"])
 
     def forward(self, x, sample_weight=None):  # noqa: D102
-        return self.activation_quantizer(self._activation(self.sums(x), sample_weight))
-
-    def _activation(self, z, sample_weight=None):
-        return self.nonlinearity(self.normalizer(z, sample_weight))
+        z, quantizer = self.sums(x), self.activation_quantizer
+        if isinstance(self.nonlinearity, nn.Identity):
+            return quantizer.normalized(z, self.normalizer, sample_weight)
+        return quantizer(self.nonlinearity(self.normalizer(z, sample_weight)))
 
     def frozen_signal(self):
         """Return what the frozen block gives: the code of its units."""
@@ -85,7 +86,7 @@ class CodedHidden(LevelBlock, _Coded):
 
     def activation_of(self, sums):
         """Return what is quantized for some integer sums, one for each unit."""
-        return self._activation(sums * self.unit)
+        return self.nonlinearity(self.normalizer(sums * self.unit))
 
     def folded(self):
         """Return weights, output and which units were negated, once all the rest is folded."""

@@ -82,10 +82,7 @@ class BatchNorm(nn.Module):
         mean = (share * z).sum(0)
         centred = z - mean
         var = (share * centred.square()).sum(0)
-        with torch.no_grad():
-            unbiased = var * (total / (total - 1).clamp(min=1.0))
-            self.mean.lerp_(mean, self.momentum)
-            self.var.lerp_(unbiased, self.momentum)
+        self.follow(mean, var * (total / (total - 1).clamp(min=1.0)))
         return centred * torch.rsqrt(var + self.eps) * self.gamma + self.beta
 
     def _shared(self, z, sample_weight):
@@ -98,12 +95,21 @@ class BatchNorm(nn.Module):
         total, first, second = self.processes.sum(torch.cat(parts)).split([1, *[z.shape[1]] * 2])
         mean = first / total
         var = (second / total - mean.square()).clamp(min=0)
-        with torch.no_grad():
-            unbiased = var * (total / (total - 1).clamp(min=1.0))
-            self.mean.lerp_(mean.to(z.dtype), self.momentum)
-            self.var.lerp_(unbiased.to(z.dtype), self.momentum)
+        self.follow(mean, var * (total / (total - 1).clamp(min=1.0)))
         slope = torch.rsqrt(var + self.eps).to(z.dtype) * self.gamma
         return (z - mean.to(z.dtype)) * slope + self.beta
+
+    def follow(self, mean, var):
+        """Let the running statistics move towards those of a batch.
+
+        Parameters
+        ----------
+        mean, var : Tensor of shape (n_units,)
+            Mean, and unbiased variance.
+        """
+        with torch.no_grad():
+            self.mean.lerp_(mean.to(self.mean.dtype), self.momentum)
+            self.var.lerp_(var.to(self.var.dtype), self.momentum)
 
     def affine(self):
         """Return slope and shift of the trained map, in float64.

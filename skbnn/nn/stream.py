@@ -181,8 +181,8 @@ class StreamSign(LevelBlock):
         self.make_levels(technique, generator)
 
     def forward(self, x, sample_weight=None):  # noqa: D102
-        rows = self.normalizer(*flatten_places(x, sample_weight))
-        return self.activation_quantizer(rows).view(x.shape)
+        rows, weight = flatten_places(x, sample_weight)
+        return self.activation_quantizer.normalized(rows, self.normalizer, weight).view(x.shape)
 
     def freeze(self, signal):  # noqa: D102
         self.takes, self.largest = signal, signal.value.largest

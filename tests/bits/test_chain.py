@@ -68,3 +68,14 @@ def test_units_begin_at_a_cache_line(random_bits):
         words = aligned_words(shape)
         assert words.shape == shape and words.dtype == np.uint64
         assert words.ctypes.data % 64 == 0 and words.flags.c_contiguous
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (50, 2), (300, 11)])
+def test_first_largest(kernels, rng, guarded, frozen, shape):
+    # Few different scores: most rows have several of the largest.
+    scores = rng.integers(-2, 3, shape).astype(np.int32)
+    scores[:1] = np.iinfo(np.int32).min
+    scores[1:2] = np.iinfo(np.int32).max
+    out = guarded(shape[:1], np.intp)
+    kernels.first_largest(frozen(scores), out)
+    np.testing.assert_array_equal(out, scores.argmax(1))

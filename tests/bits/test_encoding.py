@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skbnn.bits import n_words, pack_bits, threshold_layout
+from skbnn.bits import n_words, open_layout, pack_bits, threshold_layout, unpack_bits
 
 WIDTHS = [1, 63, 64, 65, 130, 784]
 BATCHES = [0, 1, 3, 64, 65]
@@ -47,6 +47,25 @@ def test_encode_thresholds_with_equal_counts(kernels, rng, guarded, frozen, coun
     layout = frozen(*threshold_layout(counts, thresholds))
     assert kernels.encode_thresholds(frozen(X), *layout, out) == 0
     np.testing.assert_array_equal(out, pack_bits(X[:, features_of(counts)] >= thresholds))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+@pytest.mark.parametrize("n_features", WIDTHS)
+@pytest.mark.parametrize("n_rows", [1, 65])
+def test_open_rows_hold_the_same_bits(kernels, rng, guarded, frozen, n_features, n_rows, dtype):
+    X = random_rows(rng, (n_rows, n_features), dtype)
+    counts = rng.integers(0, 4, n_features).astype(np.uint8)
+    thresholds = rng.integers(0, 12, counts.sum(dtype=int)).astype(np.uint8)
+    layout, places = open_layout(threshold_layout(counts, thresholds))
+    out = guarded((n_rows, len(layout.firsts)), np.uint64)
+    assert kernels.encode_thresholds(frozen(X), *frozen(*layout), out) == 0
+    bits = unpack_bits(out, 64 * out.shape[1])
+    np.testing.assert_array_equal(bits[:, places], X[:, features_of(counts)] >= thresholds)
+    bits[:, places] = False
+    assert not bits.any()
+    if dtype == np.float32:
+        X = np.where(np.arange(n_features) == n_features - 1, np.nan, X)
+        assert kernels.encode_thresholds(X, *layout, out) == 1
 
 
 def encode(kernels, guarded, frozen, X, counts, thresholds):

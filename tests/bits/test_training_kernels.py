@@ -1,4 +1,4 @@
-"""Rounding to 8-bit levels, against the definition in NumPy."""
+"""Kernels of training, against their definitions in NumPy."""
 
 import numpy as np
 import pytest
@@ -57,3 +57,62 @@ def test_pool_and_spread(kernels, rng, guarded, frozen, pool, n_units):
         assert winners[n, line, column, unit] == dy * pool[1] + dx
         expected[n, top + dy, left + dx, unit] = levels[n, line, column, unit]
     np.testing.assert_array_equal(places, expected)
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 63, 64, 200])
+def test_moments_do_not_suffer_from_a_large_mean(kernels, rng, guarded, frozen, n_rows):
+    x = rng.normal(size=(n_rows, 37)).astype(np.float32) + np.float32(10_000)
+    x[:, 3] = 7
+    means, variances = guarded((37,), np.float64), guarded((37,), np.float64)
+    kernels.column_moments(frozen(x), means, variances)
+    np.testing.assert_allclose(means, x.mean(0, dtype=np.float64), rtol=1e-9)
+    np.testing.assert_allclose(variances, x.var(0, dtype=np.float64), rtol=1e-5, atol=1e-12)
+    assert variances[3] == 0
+
+
+def test_signs_of_an_affine_map(kernels, rng, guarded, frozen):
+    # Whole and half numbers, so that float32 is exact whatever is fused: many are 0, which is +1.
+    x = rng.integers(-3, 4, (70, 33)).astype(np.float32)
+    means, shifts = (rng.integers(-2, 3, 33).astype(np.float32) for _ in range(2))
+    slopes = rng.choice([-1.5, -0.5, 0, 1, 2], 33).astype(np.float32)
+    out = guarded(x.shape, np.float32)
+    kernels.normalize_signs(*frozen(x, means, slopes, shifts), out)
+    y = (x - means) * slopes + shifts
+    np.testing.assert_array_equal(out, np.where(y >= 0, 1, -1))
+    assert (y == 0).any()
+
+
+def test_gradient_of_a_clipped_sign(kernels, rng, guarded, frozen):
+    x = rng.integers(-3, 4, (70, 33)).astype(np.float32)
+    grad = rng.integers(-9, 10, x.shape).astype(np.float32)
+    means, shifts = (rng.integers(-2, 3, 33).astype(np.float32) for _ in range(2))
+    slopes = rng.choice([-1.5, -0.5, 1, 2], 33).astype(np.float32)
+    constants, parts = (rng.integers(-4, 5, 33).astype(np.float32) for _ in range(2))
+    sums, products = guarded((33,), np.float64), guarded((33,), np.float64)
+    out, bound = guarded(x.shape, np.float32), np.float32(2)
+    batch = frozen(x, grad, means, slopes, shifts)
+    kernels.clipped_moments(*batch, bound, sums, products)
+    kernels.clipped_gradient(*batch, bound, *frozen(constants, parts), out)
+    y = (x - means) * slopes + shifts
+    passed = np.where(np.abs(y) <= 2, grad, 0)
+    assert (np.abs(y) == 2).any()
+    np.testing.assert_array_equal(sums, passed.sum(0))
+    np.testing.assert_array_equal(products, (passed * (x - means)).sum(0))
+    np.testing.assert_array_equal(out, slopes * passed - constants - parts * (x - means))
+
+
+@pytest.mark.parametrize("window", [(1, 1), (3, 3), (5, 3), (7, 1)])
+@pytest.mark.parametrize("shape", [(2, 5, 7, 3), (1, 1, 1, 1), (3, 2, 4, 64)])
+def test_windows_of_images(kernels, rng, guarded, frozen, shape, window):
+    images = rng.integers(-1, 2, shape).astype(np.int8)
+    n, n_lines, n_columns, n_channels = shape
+    out = guarded((n, n_lines, n_columns, window[0], window[1] * n_channels), np.int8)
+    kernels.unfold_images(frozen(images), *window, -3, out)
+    spans = out.reshape(n, n_lines, n_columns, *window, n_channels)
+    for y, x, i, j in np.ndindex(n_lines, n_columns, *window):
+        line, column = y + i - window[0] // 2, x + j - window[1] // 2
+        is_inside = 0 <= line < n_lines and 0 <= column < n_columns
+        expected = images[:, line, column] if is_inside else -3
+        np.testing.assert_array_equal(
+            spans[:, y, x, i, j], np.broadcast_to(expected, (n, n_channels))
+        )

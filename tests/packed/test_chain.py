@@ -1,11 +1,15 @@
 """A plain chain, prepared as a whole, against its operations one by one."""
 
 import numpy as np
+import pytest
 
+from skbnn.packed import chain
 from skbnn.packed.chain import prepare_chain
 
 
-def test_only_plain_dense_networks_become_a_chain(make_model, kind, kernels):
+@pytest.mark.parametrize("is_open", [True, False])
+def test_only_plain_dense_networks_become_a_chain(make_model, kind, kernels, is_open, monkeypatch):
+    monkeypatch.setattr(chain, "_is_better_open", lambda *sizes: is_open)
     model, X = make_model(kind, n_rows=700)
     run = prepare_chain(model.operations, kernels)
     assert (run is not None) == (kind in ("mlp", "two-classes"))

@@ -202,6 +202,25 @@ class Quantizer(nn.Module):
         quantized = self(weight)
         return F.linear(x.to(quantized.dtype), quantized)
 
+    def normalized(self, z, normalizer, sample_weight=None):
+        """Return the quantized results of a normaliser.
+
+        Parameters
+        ----------
+        z : Tensor of shape (n, n_units)
+            Sums.
+        normalizer : Module
+            See :mod:`skbnn.nn.normalizers`.
+        sample_weight : Tensor of shape (n,) or None
+            Weight of each row in the statistics of the batch.
+
+        Returns
+        -------
+        x_q : Tensor of shape (n, n_units)
+            ``forward(normalizer(z, sample_weight))``; override it where that can be had faster.
+        """
+        return self(normalizer(z, sample_weight))
+
     def encode(self, x):
         """Return the quantized tensor as a bit-plane code.
 

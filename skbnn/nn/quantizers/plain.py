@@ -2,6 +2,7 @@
 
 import torch
 
+from skbnn.nn.normalized_signs import are_fast, normalized_signs
 from skbnn.nn.products import coded_product, sign_product
 from skbnn.nn.quantizers.base import (
     Code,
@@ -13,6 +14,7 @@ from skbnn.nn.quantizers.base import (
     surrogate_sign,
 )
 from skbnn.nn.randomness import uniform
+from skbnn.nn.surrogates import Clipped
 
 __all__ = [
     "RealActivations",
@@ -40,6 +42,16 @@ class SignActivations(LevelActivations):
 
     def forward(self, x):  # noqa: D102
         return surrogate_sign(x, self.surrogate, self.progress)
+
+    def normalized(self, z, normalizer, sample_weight=None):  # noqa: D102
+        is_plain = type(self).forward is SignActivations.forward
+        if (
+            is_plain
+            and isinstance(self.surrogate, Clipped)
+            and are_fast(z, normalizer, sample_weight)
+        ):
+            return normalized_signs(z, normalizer, self.surrogate.bound)
+        return super().normalized(z, normalizer, sample_weight)
 
 
 class SignWeights(Quantizer):
