@@ -2,6 +2,7 @@
 
 import os
 import signal
+from functools import partial
 
 import joblib
 import numpy as np
@@ -33,10 +34,16 @@ def rows(digits):
 
 @pytest.fixture(scope="module")
 def client():
-    """A client of a cluster of two processes of one thread each."""
+    """A client of a cluster of two processes of one thread each, both of which keep the data."""
+    dask = pytest.importorskip("dask", reason="needs dask")
     distributed = pytest.importorskip("distributed", reason="needs distributed")
     settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-    with distributed.LocalCluster(**settings) as cluster, distributed.Client(cluster) as client:
+    with (
+        dask.config.set({"distributed.scheduler.active-memory-manager.start": False}),
+        distributed.LocalCluster(**settings) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        client.scatter = partial(client.scatter, broadcast=True)
         yield client
 
 

@@ -88,7 +88,8 @@ class BinaryCNNClassifier(NetworkClassifier):
     n_jobs : int, default=None
         Threads that share the rows in predictions; -1 for one on each core.
     device : str, default="cpu"
-        Where to train, as torch names it.
+        Where to train, as torch names it, or ``"accelerate"`` for the processes and devices that
+        ``accelerate launch`` has started: see the user guide, *From one core to a cluster*.
     verbose : bool or int, default=False
         Whether to print a line for each epoch.
 
