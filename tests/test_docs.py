@@ -21,6 +21,7 @@ ROOT = Path(skbnn.__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.glob("*.rst"), *DOCS.glob("user_guide/*.rst")])
 QUICK = {"extending", "reliability", "families", "bits"}
+NEEDED = {"cluster": ("distributed",)}
 BLOCK = re.compile(
     r"^(?:\.\. code-block:: python|(?!\.\. ).*::)\n\n((?:(?:    .*)?\n)+)", re.MULTILINE
 )
@@ -57,6 +58,8 @@ def names():
 
 @pytest.mark.parametrize("page", list(with_blocks()))
 def test_blocks_run(page, names, tmp_path, monkeypatch, capsys):
+    for package in NEEDED.get(page.stem, ()):
+        pytest.importorskip(package)
     if page.stem == "export" and shutil.which("cc") is None:
         pytest.skip("needs a C compiler")
     monkeypatch.chdir(tmp_path)
