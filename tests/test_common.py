@@ -36,11 +36,7 @@ VARIANTS = [
     *(BinaryLogisticRegression(technique=t) for t in list_techniques()),
     *(BinaryMLPClassifier((64,), technique=t) for t in list_techniques()),
     *(BinaryCNNClassifier((8, 16), technique=t) for t in list_techniques()),
-    # Sums of three bases by three are too noisy for the norms of 16 units.
-    *(
-        BinaryTransformerClassifier(32 if t == "abcnet" else 16, n_layers=1, technique=t)
-        for t in list_techniques()
-    ),
+    *(BinaryTransformerClassifier(16, n_layers=1, technique=t) for t in list_techniques()),
     *(BinaryTransformerClassifier(16, attention=a) for a in ("row-max", "softmax")),
     *(KMeansClassifier(technique=t) for t in ("binary", "float")),
     *(ThermometerEncoder(strategy=s) for s in ("distinct", "quantile", "uniform")),

@@ -8,21 +8,27 @@ NumPy only.
 
 from importlib import import_module
 
-from skbnn.bits.packing import (
-    ThresholdLayout,
+from skbnn.bits.layouts import (
     aligned_words,
-    complement,
     interleave,
+    interleave_planes,
     lanes_for,
+    unit_masks,
+)
+from skbnn.bits.packing import (
+    complement,
     n_words,
-    open_layout,
     pack_bits,
     sign_bits,
     signs,
     tail_mask,
-    threshold_layout,
-    unit_masks,
     unpack_bits,
+)
+from skbnn.bits.thresholds import (
+    ThresholdLayout,
+    open_layout,
+    threshold_layout,
+    token_layout,
 )
 
 __all__ = [
@@ -31,6 +37,7 @@ __all__ = [
     "backend",
     "complement",
     "interleave",
+    "interleave_planes",
     "lanes_for",
     "n_words",
     "open_layout",
@@ -39,6 +46,7 @@ __all__ = [
     "signs",
     "tail_mask",
     "threshold_layout",
+    "token_layout",
     "unit_masks",
     "unpack_bits",
 ]

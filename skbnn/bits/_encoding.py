@@ -2,7 +2,7 @@
 
 All of them compare 64 neighbouring numbers with 64 others and take the answers as one word, which
 a generated vector comparison does for every dtype. The thresholds of the input encoding stand in
-the entries of :class:`skbnn.bits.packing.ThresholdLayout`; unused bits of an entry's words are
+the entries of :class:`skbnn.bits.thresholds.ThresholdLayout`; unused bits of an entry's words are
 squeezed out by six masked shifts, done for several rows at a time.
 
 Intrinsics and their kernels share this file because a cached kernel is renewed only when the file

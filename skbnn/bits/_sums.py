@@ -1,40 +1,140 @@
-"""Sums of coded products: counts of a few rows at a time, added up while they are in cache.
+"""Kernels of products of several planes: as integer sums, or as the codes that these become.
 
-The counts of all planes of a block of rows would be as large as the planes squared, and wait for
-each other in memory.
-
-A cached kernel is renewed only when its own file changes: after an edit of one that it calls, touch
-this file too.
+Both end the one tile of :mod:`~skbnn.bits._tile`, after all planes. Intrinsics and their kernels
+share this file because a cached kernel is renewed only when the file that defines it changes.
 """
 
 import numpy as np
+from llvmlite import ir
 from numba import njit
+from numba.core import cgutils
+from numba.extending import intrinsic
 
-from skbnn.bits._counting import add_up, count_ones
-from skbnn.bits._products import count_mismatches
+from skbnn.bits._counting import count_ones
+from skbnn.bits._tile import INT32, INT64, signature_of, tiles
 
-__all__ = ["sum_products"]
+__all__ = ["code_products", "sum_products"]
 
-_COUNTS = 1 << 16
+_FEW_ROWS = 32
+_MANY_ROWS = 256
+
+
+@intrinsic(prefer_literal=True)
+def _store_sums(
+    typing, n_vectors, rows, steps, first, last, units, block, planes, factors, ones, base, out
+):
+    """Write the sums of the products of all planes, cut to the type of `out`."""
+
+    def emit(context, builder, signature, values):
+        kind = ir.IntType(signature.args[11].dtype.bitwidth)
+        for tile in tiles(context, builder, signature, values):
+            sums = tile.sums(signature.args[7:11], values[7:11])
+            step = tile.length(signature.args[11], values[11])
+            tile.store(sums, signature.args[11], values[11], step, kind)
+        return context.get_dummy_value()
+
+    rest = (planes, factors, ones, base, out)
+    return signature_of(n_vectors, rows, steps, first, last, units, block, *rest), emit
+
+
+@intrinsic(prefer_literal=True)
+def _store_steps(
+    typing, n_vectors, rows, steps, first, last, units, block, planes, factors, ones, base,
+    thresholds, out,
+):  # fmt: skip
+    """Write which thresholds the sums reach: 32 bits, half a word, for each row and step."""
+
+    def emit(context, builder, signature, values):
+        for tile in tiles(context, builder, signature, values):
+            sums = tile.sums(signature.args[7:11], values[7:11])
+            shape = context.make_array(signature.args[11])(context, builder, values[11]).shape
+            n_steps, n_units = cgutils.unpack_tuple(builder, shape)
+            length = tile.length(signature.args[12], values[12])
+            start = tile.element(
+                signature.args[12],
+                values[12],
+                builder.mul(builder.mul(tile.row, n_steps), length),
+            )
+            start = builder.bitcast(start, INT32.as_pointer())
+            bounds = tile.element(signature.args[11], values[11], tile.column)
+            with cgutils.for_range(builder, n_steps) as loop:
+                limits = builder.gep(bounds, [builder.mul(loop.index, n_units)])
+                for row, half in enumerate(tile.bits(sums, ">=", limits)):
+                    line = builder.add(builder.mul(INT64(row), n_steps), loop.index)
+                    place = builder.mul(builder.mul(line, length), INT64(2))
+                    place = builder.gep(start, [builder.add(place, tile.block)])
+                    builder.store(half, place)
+        return context.get_dummy_value()
+
+    rest = (planes, factors, ones, base, thresholds, out)
+    return signature_of(n_vectors, rows, steps, first, last, units, block, *rest), emit
 
 
 @njit(cache=True, nogil=True)
-def sum_products(rows, units, coefficients, ones_coefficients, base, out):
-    """Sum the products of coded rows and units, all planes with all planes."""
+def _sum_some(rows, units, factors, ones, base, out):
+    """Sum the products of coded rows and units, whose ones have been counted."""
     n_rows, n_planes, width = rows.shape
-    n_pairs, n_units = coefficients.shape
-    n_unit_planes = n_pairs // n_planes
-    # Sums that fit the dtype of `out` are right in its arithmetic, whatever wraps on the way.
-    factors = coefficients.astype(out.dtype)
-    ones_factors = ones_coefficients.astype(out.dtype)
-    start = base.astype(out.dtype)
-    size = max(4, _COUNTS // (n_pairs * n_units))
-    counts = np.empty((size, n_pairs, n_units), np.int32)
-    ones = np.empty((size, len(ones_factors)), np.int32)
-    for first in range(0, n_rows, size):
-        n = min(size, n_rows - first)
-        planes = rows[first : first + n].reshape(n * n_planes, width)
-        count_mismatches(planes, units, counts[:n].reshape(n * n_planes, n_unit_planes * n_units))
-        if len(ones_factors):
-            count_ones(planes, ones[:n].reshape(n * n_planes))
-        add_up(counts[:n], factors, ones[:n], ones_factors, start, out[first : first + n])
+    steps, n_blocks, lanes = (n_planes * width, 1, 0, width), len(factors), units.shape[2]
+    planes = (n_planes, width, len(units) // n_blocks)
+    for block in range(n_blocks):
+        if lanes == 32:
+            _store_sums(4, rows, steps, 0, n_rows, units, block, planes, factors, ones, base, out)
+        else:
+            _store_sums(2, rows, steps, 0, n_rows, units, block, planes, factors, ones, base, out)
+
+
+@njit(cache=True, nogil=True)
+def _compare_some(rows, units, factors, ones, base, thresholds, out):
+    """Compare the sums of the products of coded rows and units with the thresholds of all steps."""
+    n_rows, n_planes, width = rows.shape
+    steps, n_blocks = (n_planes * width, 1, 0, width), len(factors)
+    planes = (n_planes, width, len(units) // n_blocks)
+    if n_blocks % 2:
+        out[:, :, -1] = 0
+    for block in range(n_blocks):
+        _store_steps(
+            4, rows, steps, 0, n_rows, units, block, planes, factors, ones, base, thresholds, out
+        )
+
+
+@njit(cache=True, nogil=True)
+def _count(rows, ones):
+    """Count the ones of each plane of some rows, if anybody asks for them."""
+    if ones.shape[1]:
+        count_ones(rows.reshape(rows.shape[0] * rows.shape[1], rows.shape[2]), ones.reshape(-1))
+
+
+@njit(cache=True, nogil=True)
+def sum_products(rows, units, factors, base, out):
+    """Sum the products of coded rows and units, all planes with all planes."""
+    n_rows, n_planes, _ = rows.shape
+    n_pairs = n_planes * (len(units) // len(factors))
+    ones = np.empty((min(n_rows, _FEW_ROWS), factors.shape[1] - n_pairs), np.int32)
+    for first in range(0, n_rows, _FEW_ROWS):
+        some = rows[first : first + _FEW_ROWS]
+        counted = ones[: len(some)]
+        _count(some, counted)
+        _sum_some(some, units, factors, counted, base, out[first : first + _FEW_ROWS])
+
+
+@njit(cache=True, nogil=True)
+def code_products(rows, units, factors, base, thresholds, starts, changes, out):
+    """Code the sums of the products of coded rows and units."""
+    n_rows, n_planes, _ = rows.shape
+    n_pairs = n_planes * (len(units) // len(factors))
+    n_steps, (_, n_codes, n_words) = len(thresholds), out.shape
+    ones = np.empty((min(n_rows, _MANY_ROWS), factors.shape[1] - n_pairs), np.int32)
+    met = np.empty((min(n_rows, _MANY_ROWS), n_steps, n_words), np.uint64)
+    for first in range(0, n_rows, _MANY_ROWS):
+        some = rows[first : first + _MANY_ROWS]
+        counted, reached = ones[: len(some)], met[: len(some)]
+        _count(some, counted)
+        _compare_some(some, units, factors, counted, base, thresholds, reached)
+        for row in range(len(some)):
+            for plane in range(n_codes):
+                for word in range(n_words):
+                    bits = starts[plane, word]
+                    for step in range(n_steps):
+                        if changes[step, plane]:
+                            bits ^= reached[row, step, word]
+                    out[first + row, plane, word] = bits

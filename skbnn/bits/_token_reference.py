@@ -26,8 +26,8 @@ def gather_bits(rows, order, out):
         out[block] = pack_bits(padded[:, order])
 
 
-def attend(rows, n_heads, from_least, limits, table, shares, thresholds, flips, out):
-    """Attend with bits: scores, a rule for each row, the sum of the chosen values, its sign.
+def attend(rows, n_heads, from_least, limits, table, shares, thresholds, starts, changes, out):
+    """Attend with bits: scores, a rule for each row, the sum of the chosen values, its code.
 
     The bits of a token are queries, keys and values, ``n_units`` each, each head after head.
     With ``m_ij`` the mismatches of query i and key j in one head, and ``d_ij`` the same less the
@@ -52,14 +52,16 @@ def attend(rows, n_heads, from_least, limits, table, shares, thresholds, flips, 
         Weight of each number of mismatches, falling, from at most ``2^20`` on; or no table.
     shares : int64 ndarray of shape (n_heads,)
         Least share of each head, in units of ``2^-16``; of no use without a table.
-    thresholds : int32 ndarray of shape (n_units,)
-        Threshold of each unit's sum.
-    flips : uint64 ndarray of shape (n_words(n_units),)
-        Bit 1 for units whose bit is 1 below the threshold.
-    out : uint64 ndarray of shape (n_rows, n_tokens, n_words(n_units))
-        Packed tokens of the bits ``(sum >= threshold) != flip``.
+    thresholds : int32 ndarray of shape (n_steps, n_units)
+        Thresholds of each unit's sum: a step is met where the sum reaches its threshold.
+    starts : uint64 ndarray of shape (n_codes, n_words(n_units))
+        Each plane of the code before any step; padding bits are 0.
+    changes : bool ndarray of shape (n_steps, n_codes)
+        Planes that a step changes where it is met.
+    out : uint64 ndarray of shape (n_rows, n_tokens, n_codes, n_words(n_units))
+        Packed codes of the tokens.
     """
-    n_tokens, n_units = rows.shape[1], len(thresholds)
+    n_tokens, n_units = rows.shape[1], thresholds.shape[1]
     for block in row_blocks(len(rows), n_tokens * (3 * n_units + n_heads * n_tokens)):
         bits = unpack_bits(rows[block], 3 * n_units)
         parts = np.where(bits, 1, -1).reshape(len(bits), n_tokens, 3, n_heads, -1)
@@ -73,5 +75,7 @@ def attend(rows, n_heads, from_least, limits, table, shares, thresholds, flips, 
             total = weights.sum(3, keepdims=True)
             chosen = weights << 16 >= shares[:, None, None] * total
         sums = (chosen.astype(np.int64) @ values).transpose(0, 2, 1, 3)
-        signs = sums.reshape(len(bits), n_tokens, n_units) >= thresholds
-        out[block] = pack_bits(signs) ^ flips
+        sums, codes = sums.reshape(len(bits), n_tokens, 1, n_units), out[block]
+        codes[:] = starts
+        for goals, changed in zip(thresholds, changes, strict=True):
+            codes[:, :, changed] ^= pack_bits(sums >= goals)

@@ -1,9 +1,10 @@
 """Kernels of sequences: bits put in another order, and attention of one-bit queries and keys.
 
-Attention keeps everything of one sequence in small buffers, laid out so that each inner loop runs
-over vectors: keys word by word, tokens fastest, for the scores; values transposed, bits along
-tokens and columns fastest, for what attends. Words are cut out of the tokens' rows by shifts, so
-heads of any size need no padding there.
+Attention is two products of each head, by the tile of :mod:`skbnn.bits._products`: queries with
+keys, whose comparison with a limit says which tokens are chosen, and these with the values of each
+unit, transposed to bits along tokens. For the second product is one of signs too: over the chosen
+tokens a column of values sums up to its ones less its mismatches with them. Words are cut out of
+the tokens' rows by shifts, so heads of any size need no padding there.
 
 A cached kernel is renewed only when its own file changes: after an edit of one that it calls, touch
 this file too.
@@ -14,12 +15,13 @@ from numba import njit
 
 from skbnn.bits._counting import popcount
 from skbnn.bits._encoding import at_least
+from skbnn.bits._products import compare_mismatches, count_mismatches
 from skbnn.bits.packing import WORD_BITS
 
 __all__ = ["attend", "gather_bits"]
 
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
-_NEVER = np.iinfo(np.int32).max
+_LANES = 32
 _SHARE_BITS = 16
 
 
@@ -54,61 +56,78 @@ def _cut(rows, n, token, start, n_bits):
 
 
 @njit(cache=True, nogil=True)
-def _take_heads(rows, n, first, size, heads):
-    """Write the tokens' bits of each head, heads (n_heads, n_words, n_tokens)."""
+def _take_rows(rows, n, first, size, heads):
+    """Write the tokens' bits of each head, heads (n_heads, n_tokens, n_words)."""
     for head in range(heads.shape[0]):
-        for word in range(heads.shape[1]):
+        for word in range(heads.shape[2]):
             done = word * WORD_BITS
             start, n_bits = first + head * size + done, min(WORD_BITS, size - done)
-            for token in range(heads.shape[2]):
-                heads[head, word, token] = _cut(rows, n, token, start, n_bits)
+            for token in range(heads.shape[1]):
+                heads[head, token, word] = _cut(rows, n, token, start, n_bits)
 
 
 @njit(cache=True, nogil=True)
-def _take_columns(rows, n, first, block, columns):
-    """Write the tokens' bits from `first` on as columns (n_words of tokens, n_bits)."""
-    n_groups, n_columns = columns.shape
-    for group in range(n_groups):
-        n_tokens = min(WORD_BITS, rows.shape[1] - group * WORD_BITS)
-        for start in range(0, n_columns, WORD_BITS):
-            n_bits = min(WORD_BITS, n_columns - start)
-            for i in range(n_tokens):
-                block[i] = _cut(rows, n, group * WORD_BITS + i, first + start, n_bits)
-            for i in range(n_tokens, WORD_BITS):
-                block[i] = _ZERO
-            _transpose(block)
-            for i in range(n_bits):
-                columns[group, start + i] = block[i]
+def _take_units(rows, n, first, size, heads):
+    """Write the tokens' bits of each head as interleaved units, one for each token."""
+    n_heads, _, n_words, _ = heads.shape
+    for head in range(n_heads):
+        for word in range(n_words):
+            done = word * WORD_BITS
+            start, n_bits = first + head * size + done, min(WORD_BITS, size - done)
+            for token in range(rows.shape[1]):
+                bits = _cut(rows, n, token, start, n_bits)
+                heads[head, token // _LANES, word, token % _LANES] = bits
 
 
 @njit(cache=True, nogil=True)
-def _transpose(block):
-    """Transpose 64 words as a square matrix of bits, in place."""
-    width, mask = 32, np.uint64(0x00000000FFFFFFFF)
+def _take_columns(rows, n, first, size, block, heads):
+    """Write the bits of each head as interleaved units, one for each column of the tokens."""
+    n_tokens = rows.shape[1]
+    side = 8
+    while side < min(n_tokens, WORD_BITS):
+        side *= 2
+    ones = (_ONE << np.uint64(side)) - _ONE if side < WORD_BITS else ~_ZERO
+    for head in range(heads.shape[0]):
+        for group in range(heads.shape[2]):
+            token = group * WORD_BITS
+            n_here = min(WORD_BITS, n_tokens - token)
+            for start in range(0, size, WORD_BITS):
+                n_bits = min(WORD_BITS, size - start)
+                for i in range(n_here):
+                    block[i] = _cut(rows, n, token + i, first + head * size + start, n_bits)
+                block[n_here:side] = 0
+                _transpose(block, side)
+                for i in range(n_bits):
+                    c = start + i
+                    bits = (block[i % side] >> np.uint64(i // side * side)) & ones
+                    heads[head, c // _LANES, group, c % _LANES] = bits
+
+
+@njit(cache=True, nogil=True)
+def _transpose(block, side):
+    """Transpose the squares of bits, side x side, that lie side by side in so many words."""
+    width = side // 2
     while width:
-        shift = np.uint64(width)
-        for start in range(0, WORD_BITS, 2 * width):
+        shift, mask = np.uint64(width), ~_ZERO // ((_ONE << np.uint64(width)) + _ONE)
+        for start in range(0, side, 2 * width):
             for i in range(start, start + width):
                 moved = ((block[i] >> shift) ^ block[i + width]) & mask
                 block[i] ^= moved << shift
                 block[i + width] ^= moved
         width >>= 1
-        mask ^= mask << np.uint64(width)
 
 
 @njit(cache=True, nogil=True)
-def _limit(counts, n_tokens, from_least, limit, table, share):
+def _limit(counts, limit, table, share):
     """Return the most mismatches with which a key is attended to; -1 for none."""
-    least = np.int64(0)
-    if from_least:
-        least = counts[0]
-        for j in range(n_tokens):
-            least = min(least, counts[j])
+    least = counts[0]
+    for count in counts:
+        least = min(least, count)
     if len(table) == 0:
         return least + limit
     total = np.int64(0)
-    for j in range(n_tokens):
-        total += table[np.uint64(counts[j] - least)]
+    for count in counts:
+        total += table[np.uint64(count - least)]
     # The table falls: the last entry of at least a share of the total.
     low, high = -1, len(table) - 1
     while low < high:
@@ -117,55 +136,83 @@ def _limit(counts, n_tokens, from_least, limit, table, share):
             low = middle
         else:
             high = middle - 1
-    return least + low if low >= 0 else np.int64(-1)
+    return least + low if low >= 0 else -1
 
 
 @njit(cache=True, nogil=True)
-def attend(rows, n_heads, from_least, limits, table, shares, thresholds, flips, out):
-    """Attend with bits: scores, a rule for each row, the sum of the chosen values, its sign."""
-    n_tokens, n_units, n_out = rows.shape[1], len(thresholds), out.shape[2]
+def _choose(counts, limit, table, share, chosen):
+    """Set the bits of the tokens that each query attends to, by a rule that looks at its counts."""
+    n_tokens = counts.shape[1]
+    for query in range(len(counts)):
+        most = _limit(counts[query], limit, table, share)
+        for group in range(chosen.shape[1]):
+            start, tokens = group * WORD_BITS, _ZERO
+            for i in range(min(WORD_BITS, n_tokens - start)):
+                tokens |= np.uint64(counts[query, start + i] <= most) << np.uint64(i)
+            chosen[query, group] = tokens
+
+
+@njit(cache=True, nogil=True)
+def _limits_of_sums(columns, thresholds, limits):
+    """Write the most mismatches with which the sum of a column reaches its threshold.
+
+    The sum of the chosen values, -1 or +1, is the number of ones of the column less its mismatches
+    with the chosen tokens. Lanes that are no column have no such number.
+    """
+    for c in range(len(thresholds)):
+        ones = np.int64(0)
+        for group in range(columns.shape[1]):
+            ones += np.int64(popcount(columns[c // _LANES, group, c % _LANES]))
+        limits[c] = ones - thresholds[c]
+
+
+@njit(cache=True, nogil=True)
+def _change(words, start, n_bits, out):
+    """Change the bits of each token from `start` on where those of a head are 1."""
+    for done in range(0, n_bits, WORD_BITS):
+        word, shift = (start + done) // WORD_BITS, np.uint64((start + done) % WORD_BITS)
+        n_more = (start + done) % WORD_BITS + min(WORD_BITS, n_bits - done) - WORD_BITS
+        for token in range(len(words)):
+            bits = words[token, done // WORD_BITS]
+            out[token, word] ^= bits << shift
+            if n_more > 0:
+                out[token, word + 1] ^= bits >> (np.uint64(WORD_BITS) - shift)
+
+
+@njit(cache=True, nogil=True)
+def attend(rows, n_heads, from_least, limits, table, shares, thresholds, starts, changes, out):
+    """Attend with bits: scores, a rule for each row, the sum of the chosen values, its code."""
+    n_tokens, (n_steps, n_units) = rows.shape[1], thresholds.shape
     size = n_units // n_heads
     n_words, n_groups = -(-size // WORD_BITS), -(-n_tokens // WORD_BITS)
-    queries = np.empty((n_heads, n_words, n_tokens), np.uint64)
-    keys = np.empty((n_heads, n_words, n_tokens), np.uint64)
-    columns = np.empty((n_groups, n_units), np.uint64)
-    columns_of = columns.reshape(n_groups, n_heads, size)
+    n_keys, n_columns = -(-n_tokens // _LANES), -(-size // _LANES)
+    queries = np.empty((n_heads, n_tokens, n_words), np.uint64)
+    keys = np.zeros((n_heads, n_keys, n_words, _LANES), np.uint64)
+    columns = np.zeros((n_heads, n_columns, n_groups, _LANES), np.uint64)
     block = np.empty(WORD_BITS, np.uint64)
-    counts = np.empty(n_tokens, np.int64)
-    chosen = np.empty(n_groups, np.uint64)
-    # What lies beyond the last unit is never 1.
-    sums = np.zeros(n_out * WORD_BITS, np.int32)
-    sums_of = sums[:n_units].reshape(n_heads, size)
-    goals = np.full(n_out * WORD_BITS, _NEVER, np.int32)
-    goals[:n_units] = thresholds
+    counts = np.empty((n_tokens, n_tokens), np.int32)
+    chosen = np.empty((n_tokens, n_groups), np.uint64)
+    met = np.empty((n_tokens, n_words), np.uint64)
+    goals = thresholds.reshape(n_steps, n_heads, size)
+    # No count is within a limit below 0: that of what is no key, and no column.
+    limits_of_keys = np.full((n_heads, n_keys * _LANES), -1, np.int64)
+    limits_of_sums = np.full(n_columns * _LANES, -1, np.int64)
+    for head in range(n_heads):
+        limits_of_keys[head, :n_tokens] = limits[head]
     for n in range(len(rows)):
-        _take_heads(rows, n, 0, size, queries)
-        _take_heads(rows, n, n_units, size, keys)
-        _take_columns(rows, n, 2 * n_units, block, columns)
-        for token in range(n_tokens):
-            for head in range(n_heads):
-                for j in range(n_tokens):
-                    counts[j] = 0
-                for word in range(n_words):
-                    query = queries[head, word, token]
-                    for j in range(n_tokens):
-                        counts[j] += np.int64(popcount(query ^ keys[head, word, j]))
-                limit = _limit(counts, n_tokens, from_least, limits[head], table, shares[head])
-                n_chosen = np.int32(0)
-                for group in range(n_groups):
-                    tokens = _ZERO
-                    for i in range(min(WORD_BITS, n_tokens - group * WORD_BITS)):
-                        is_near = counts[group * WORD_BITS + i] <= limit
-                        tokens |= np.uint64(is_near) << np.uint64(i)
-                    chosen[group] = tokens
-                    n_chosen += np.int32(popcount(tokens))
-                for c in range(size):
-                    sums_of[head, c] = -n_chosen
-                for group in range(n_groups):
-                    tokens = chosen[group]
-                    for c in range(size):
-                        n_plus = np.int32(popcount(tokens & columns_of[group, head, c]))
-                        sums_of[head, c] += n_plus + n_plus
-            for word in range(n_out):
-                start = word * WORD_BITS
-                out[n, token, word] = at_least(sums, start, goals, start) ^ flips[word]
+        _take_rows(rows, n, 0, size, queries)
+        _take_units(rows, n, n_units, size, keys)
+        _take_columns(rows, n, 2 * n_units, size, block, columns)
+        out[n] = starts
+        for head in range(n_heads):
+            if from_least:
+                count_mismatches(queries[head], keys[head], counts)
+                _choose(counts, limits[head], table, shares[head], chosen)
+            else:
+                compare_mismatches(queries[head], keys[head], limits_of_keys[head], chosen)
+            for step in range(n_steps):
+                _limits_of_sums(columns[head], goals[step, head], limits_of_sums)
+                compare_mismatches(chosen, columns[head], limits_of_sums, met)
+                for code in range(len(starts)):
+                    if changes[step, code]:
+                        _change(met, head * size, size, out[n, :, code])

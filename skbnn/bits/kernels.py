@@ -17,7 +17,7 @@ from skbnn.bits._products import (
     nearest_units,
 )
 from skbnn.bits._signed import signed_sums
-from skbnn.bits._sums import sum_products
+from skbnn.bits._sums import code_products, sum_products
 from skbnn.bits._tokens import attend, gather_bits
 from skbnn.bits._training import (
     clipped_gradient,
@@ -35,6 +35,7 @@ __all__ = [
     "attend",
     "clipped_gradient",
     "clipped_moments",
+    "code_products",
     "column_moments",
     "combine_counts",
     "compare_mismatches",

@@ -37,6 +37,7 @@ __all__ = [
     "attend",
     "clipped_gradient",
     "clipped_moments",
+    "code_products",
     "column_moments",
     "combine_counts",
     "compare_mismatches",
@@ -162,34 +163,61 @@ def combine_counts(counts, coefficients, ones, ones_coefficients, base, out):
         out[block] = base + products + ones[block] @ ones_coefficients
 
 
-def sum_products(rows, units, coefficients, ones_coefficients, base, out):
+def sum_products(rows, units, factors, base, out):
     """Sum the products of coded rows and units, all planes with all planes.
 
     Parameters
     ----------
     rows : uint64 ndarray of shape (n_rows, n_planes, n_words)
         Packed planes of each row.
-    units : uint64 ndarray of shape (n_blocks, n_words, lanes)
-        Interleaved planes: all units of the first plane, then all of the second, and so on.
-    coefficients : int64 ndarray of shape (n_planes * n_unit_planes, n_units)
-        Worth of a mismatch of each pair of planes, the units' planes running fastest.
-    ones_coefficients : int64 ndarray of shape (n_planes, n_units), or (0, n_units)
-        Worth of a one in each plane of a row.
-    base : int64 ndarray of shape (n_units,)
+    units : uint64 ndarray of shape (n_blocks * n_unit_planes, n_words, lanes)
+        Interleaved planes of the units, as :func:`skbnn.bits.interleave_planes` lays them out.
+    factors : int64 ndarray of shape (n_blocks, n_pairs + n_ones, lanes)
+        What a mismatch of each pair of planes is worth to each unit, the units' planes running
+        fastest; behind them, what a one in each plane of a row is worth, unless it is nothing.
+    base : int64 ndarray of shape (n_blocks * lanes,)
         Constant part.
     out : int32 or int64 ndarray of shape (n_rows, n_units)
-        What :func:`combine_counts` makes of the counts. The sums fit the dtype.
+        ``base[m] + sum_pk factors[pk, m] * mismatches(n, p, k, m) + sum_p factors[n_pairs + p, m]
+        * ones(n, p)``, which fits the dtype.
     """
-    n_planes, (n_pairs, n_units) = rows.shape[1], coefficients.shape
-    for block in row_blocks(len(rows), coefficients.size):
-        n_rows = len(out[block])
-        planes = rows[block].reshape(n_rows * n_planes, rows.shape[2])
-        counts = mismatches(planes, units, n_pairs // n_planes * n_units)
-        counts = counts.reshape(n_rows, n_pairs, n_units)
-        ones = np.empty((n_rows, len(ones_coefficients)), np.int32)
-        if len(ones_coefficients):
-            count_ones(planes, ones.reshape(len(planes)))
-        combine_counts(counts, coefficients, ones, ones_coefficients, base, out[block])
+    n_units, n_terms = out.shape[1], factors.shape[1]
+    worth = factors.transpose(1, 0, 2).reshape(n_terms, len(base))[:, :n_units]
+    n_unit_planes = len(units) // len(factors)
+    for block in row_blocks(len(rows), n_terms * n_units):
+        sums = np.tile(base[:n_units], (len(out[block]), 1))
+        planes = np.moveaxis(rows[block], 1, 0)
+        pairs = [(p, units[k::n_unit_planes]) for p in planes for k in range(n_unit_planes)]
+        for factor, (plane, blocks) in zip(worth[: len(pairs)], pairs, strict=True):
+            sums += factor * mismatches(plane, blocks, n_units)
+        for factor, plane in zip(worth[len(pairs) :], planes, strict=False):
+            sums += factor * np.bitwise_count(plane).sum(1, dtype=np.int64)[:, None]
+        out[block] = sums
+
+
+def code_products(rows, units, factors, base, thresholds, starts, changes, out):
+    """Code the sums of the products of coded rows and units.
+
+    Parameters
+    ----------
+    rows, units, factors, base
+        See :func:`sum_products`; lanes are 32.
+    thresholds : int64 ndarray of shape (n_steps, n_blocks * 32)
+        A step is met where the sum reaches its threshold, which that of no padding does.
+    starts : uint64 ndarray of shape (n_code_planes, n_words)
+        Each plane before any step.
+    changes : bool ndarray of shape (n_steps, n_code_planes)
+        Planes that a step changes where it is met.
+    out : uint64 ndarray of shape (n_rows, n_code_planes, n_words)
+        Packed codes.
+    """
+    sums = np.empty((len(rows), len(base)), np.int64)
+    sum_products(rows, units, factors, base, sums)
+    out[:] = starts
+    for limits, changed in zip(thresholds, changes, strict=True):
+        met = np.zeros((len(rows), 1, out.shape[2] * WORD_BITS), np.bool_)
+        met[:, 0, : len(base)] = sums >= limits
+        out[:, changed] ^= pack_bits(met)
 
 
 def threshold_sums(sums, thresholds, out):
@@ -237,7 +265,7 @@ def encode_thresholds(X, table, firsts, starts, masks, out):
     X : float64, float32, uint8 or bool ndarray of shape (n_rows, n_features)
         Raw rows.
     table, firsts, starts, masks : ndarray
-        A :class:`~skbnn.bits.packing.ThresholdLayout`.
+        A :class:`~skbnn.bits.thresholds.ThresholdLayout`.
     out : uint64 ndarray of shape (n_rows, n_words(n_bits)), or (n_rows, n_entries) if open
         Packed rows; of no use where the status is not 0.
 
@@ -317,7 +345,7 @@ def run_chain(X, table, firsts, starts, masks, shapes, words, limits, factors, b
     X : float64, float32, uint8 or bool ndarray of shape (n_rows, n_features)
         Raw rows.
     table, firsts, starts, masks : ndarray
-        A :class:`~skbnn.bits.packing.ThresholdLayout`.
+        A :class:`~skbnn.bits.thresholds.ThresholdLayout`.
     shapes : int64 ndarray of shape (n_layers, 3)
         Shape ``(n_blocks, n_words, lanes)`` of the interleaved units of each layer.
     words : uint64 ndarray

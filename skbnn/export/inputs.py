@@ -5,7 +5,7 @@ import numpy as np
 from skbnn.bits import pack_bits
 from skbnn.export.emit import emit, indent
 from skbnn.export.program import words32
-from skbnn.packed import BitPlanes, ImageThermometer, Thermometer, TokenBits
+from skbnn.packed import BitPlanes, ImagePlanes, ImageThermometer, Thermometer, TokenBits
 
 __all__ = []
 
@@ -69,32 +69,48 @@ def _(operation: BitPlanes, program, store=None):
 
 @emit.register
 def _(operation: ImageThermometer, program, store=None):
-    label, layout = program.label(), operation.layout
+    label = program.label()
     program.need("writer", "fill")
     if not len(operation.thresholds):
         return program.function(label, operation.takes, operation.gives, _NO_BITS)
     thresholds = program.table(f"{label}_thresholds", operation.thresholds)
     channel = ""
-    if layout.shape[2] > 1:
+    if operation.layout.shape[2] > 1:
         channel = " + " + program.table(f"{label}_channels", operation.channels).read("i")
+    push = f"@push(out, *(pixel{channel}) >= {thresholds.read('i')}, 1u);"
+    places = _each_pixel(operation.layout, len(operation.thresholds), push)
+    body = f"    @index line, column, y, x, i;\n{indent(places)}"
+    return program.function(label, operation.takes, operation.gives, body)
+
+
+@emit.register
+def _(operation: ImagePlanes, program, store=None):
+    label, layout = program.label(), operation.layout
+    program.need("writer", "fill")
+    push = "@push(out + plane, ((uint32_t)pixel[i] >> plane) & 1u, 1u);"
+    places = indent(_each_pixel(layout, layout.shape[2], push))
+    planes = f"for (plane = 0; plane < 8u; ++plane) {{\n{places}\n}}"
+    body = f"    @index plane, line, column, y, x, i;\n{indent(planes)}"
+    return program.function(label, operation.takes, operation.gives, body)
+
+
+def _each_pixel(layout, n_bits, push):
+    """Return loops over the pixels of all blocks, which push so many bits of each."""
     (lines, columns), block, (_, width, channels) = layout.places, layout.block, layout.shape
-    n_pixels = f"{block}u"
-    body = f"""\
-    @index line, column, y, x, i;
-    for (line = 0; line < {lines}u; ++line) {{
-        for (column = 0; column < {columns}u; ++column) {{
-            for (y = 0; y < {n_pixels}; ++y) {{
-                for (x = 0; x < {n_pixels}; ++x) {{
-                    const @input *const pixel = in + {channels}u
-                        * ((line * {block}u + y) * {width}u + column * {block}u + x);
-                    for (i = 0; i < {len(operation.thresholds)}u; ++i) {{
-                        @push(out, *(pixel{channel}) >= {thresholds.read("i")}, 1u);
-                    }}
+    return f"""\
+for (line = 0; line < {lines}u; ++line) {{
+    for (column = 0; column < {columns}u; ++column) {{
+        for (y = 0; y < {block}u; ++y) {{
+            for (x = 0; x < {block}u; ++x) {{
+                const @input *const pixel = in + {channels}u
+                    * ((line * {block}u + y) * {width}u + column * {block}u + x);
+                for (i = 0; i < {n_bits}u; ++i) {{
+                    {push}
                 }}
             }}
         }}
-    }}"""
-    return program.function(label, operation.takes, operation.gives, body)
+    }}
+}}"""
 
 
 @emit.register

@@ -11,6 +11,7 @@ from skbnn.packed import (
     BinaryConv,
     BinaryLinear,
     BitMatrix,
+    ImagePlanes,
     ImageStandardize,
     ImageThermometer,
     MixedConv,
@@ -100,6 +101,7 @@ def _(encoding: Standardize):
     return encoding.columns
 
 
+@features_of.register(ImagePlanes)
 @features_of.register(ImageThermometer)
 @features_of.register(ImageStandardize)
 def _(encoding):

@@ -23,7 +23,7 @@ from skbnn.nn.block import Signal
 from skbnn.nn.bridges import RealLevels
 from skbnn.nn.convolution import convolve
 from skbnn.nn.linear import CodedHidden, CodedSums, real_twin
-from skbnn.nn.quantizers import SignWeights, make_quantizer
+from skbnn.nn.quantizers import make_quantizer
 from skbnn.nn.reals import RealHidden
 from skbnn.nn.stream import Residual, Shortcut, StreamSign
 from skbnn.packed.conv import BinaryConv, MixedConv, RealConv
@@ -60,7 +60,6 @@ class _Places:
         super().__init__(window.n_taps, n_units, technique, **settings)
         self.window = window
         self.padding_value = padding_value
-        self.are_signs = self.reads_signs and isinstance(self.weight_quantizer, SignWeights)
         self.image_quantizer = ()
 
     def read(self, quantizer):
@@ -72,6 +71,11 @@ class _Places:
             It belongs to another block, and is no part of this one.
         """
         self.image_quantizer = (quantizer,)
+
+    @property
+    def are_signs(self):
+        """Whether the images hold signs, as inputs do where they are codes."""
+        return self.reads_codes and all(maker.gives_signs for maker in self.image_quantizer)
 
     @property
     def padding(self):
@@ -206,7 +210,8 @@ def conv_blocks(
         Width of the rows that the last one gives.
     """
     probe = make_quantizer("activations", technique.activations, generator=generator)
-    chain = _CHAINS[residual, probe.coded]
+    # Where coded networks start from real ones, they begin with the same blocks.
+    chain = _CHAINS[residual, probe.coded or not technique.packs]
     has_real_first = probe.coded and technique.first_last == "real" and len(channels) > 0
     if has_real_first and residual:
         raise ValueError(

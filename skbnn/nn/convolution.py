@@ -1,6 +1,7 @@
 """The convolution of coded images in training: exact forward, fast backward.
 
-As in :mod:`skbnn.nn.products`, elements of -1, 0 and +1 fit 8-bit integers, and gradients are
+As in :mod:`skbnn.nn.products`, elements of -1, 0 and +1 fit 8-bit integers, weights may be these
+times a number for each unit, and gradients are
 rounded to 8 bits: of an image's largest value on the way to the images, of a unit's on the way to
 the weights. The convolution itself is oneDNN's, of unsigned images and signed weights.
 """
@@ -12,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from skbnn.bits import backend
-from skbnn.nn.products import column_levels, floats, int8_is_fast, row_levels
+from skbnn.nn.products import column_levels, floats, int8_is_fast, row_levels, unit_sizes
 
 __all__ = ["convolve"]
 
@@ -36,7 +37,8 @@ def convolve(x, weight, window, padding, *, are_signs=False):
     padding : float
         What pads the images.
     are_signs : bool
-        Whether images and weights hold -1, 0 and +1 alone.
+        Whether images hold -1, 0 and +1 alone. Fast where the weights of each unit are -1, 0 and +1
+        times one number.
 
     Returns
     -------
@@ -45,10 +47,12 @@ def convolve(x, weight, window, padding, *, are_signs=False):
     """
     images = x.reshape(-1, *window.shape)
     filters = weight.reshape(-1, *window.kernel, window.shape[2])
-    if are_signs and padding in (-1, 0, 1) and _is_fast(images, filters, window):
-        z = _Int8Convolution.apply(images, filters, window, int(padding))
-    else:
+    is_fast = are_signs and padding in (-1, 0, 1) and _is_fast(images, filters, window)
+    sizes = unit_sizes(weight) if is_fast else None
+    if sizes is None:
         z = _plain(images, filters, window, padding)
+    else:
+        z = _Int8Convolution.apply(images, filters, sizes, window, int(padding))
     return z.reshape(-1, len(weight))
 
 
@@ -134,13 +138,16 @@ class _Int8Convolution(torch.autograd.Function):
     Images are stored as ``1 + x``. Padded with the number 0, which then is an element of -1, they
     give ``z + sum(w)``; an element of +1 pads if everything is negated; and 1 is what means 0.
 
+    Filters are of one size for each unit, which multiplies the pooled sums: it is not negative, so
+    the largest stays the largest. The gradient of the filters is that of filters of this size.
+
     A gradient is rounded where it is small, on the pooled results, and goes on from the places
     that had won.
     """
 
     @staticmethod
-    def forward(ctx, images, filters, window, padding):
-        images, filters = images.to(torch.int8), filters.to(torch.int8)
+    def forward(ctx, images, filters, sizes, window, padding):
+        images, filters = images.to(torch.int8), filters.sign().to(torch.int8)
         if padding == 0:
             unsigned = (images + 1).view(torch.uint8)
             sums = _int8_convolve(unsigned, filters, window.margins, zero=1)
@@ -150,9 +157,10 @@ class _Int8Convolution(torch.autograd.Function):
             turned = filters * -padding
             sums = _int8_convolve(unsigned, turned, window.margins, zero=0, bias=bias)
         pooled, winners = (sums, None) if window.pool == (1, 1) else _pool(sums, window)
+        ctx.sizes = None if bool((sizes == 1).all()) else sizes
         ctx.save_for_backward(images, filters, winners)
         ctx.window, ctx.padding = window, padding
-        return pooled
+        return pooled if ctx.sizes is None else pooled.mul_(ctx.sizes)
 
     @staticmethod
     def backward(ctx, grad):
@@ -160,7 +168,8 @@ class _Int8Convolution(torch.autograd.Function):
         window, grad = ctx.window, grad.contiguous()
         grad_images = grad_filters = None
         if ctx.needs_input_grad[0]:
-            levels, scales = row_levels(grad.view(len(grad), -1))
+            sized = grad if ctx.sizes is None else grad * ctx.sizes
+            levels, scales = row_levels(sized.view(len(grad), -1))
             places = _spread(levels.view(grad.shape), winners, window)
             unsigned = places.view(torch.uint8).bitwise_xor_(_BYTE_OFFSET)
             turned = filters.flip(1, 2).permute(3, 1, 2, 0)
@@ -171,7 +180,7 @@ class _Int8Convolution(torch.autograd.Function):
             places = _spread(levels.view(grad.shape), winners, window)
             sums = _sum_over_places(places, images, window, ctx.padding)
             grad_filters = floats(sums).mul_(scales).view(filters.shape)
-        return grad_images, grad_filters, None, None
+        return grad_images, grad_filters, None, None, None
 
 
 def _pool(sums, window):

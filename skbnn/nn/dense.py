@@ -32,7 +32,7 @@ class Dense(Block):
         Source of randomness.
     """
 
-    reads_signs = False
+    reads_codes = False
 
     def __init__(self, n_in, n_units, technique, *, init, dropout, generator):
         super().__init__()

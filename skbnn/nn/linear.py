@@ -41,7 +41,7 @@ class _Coded(Dense):
                 "packed operation computes; quantize the weights or make the activations real."
             )
         rows = make_quantizer("activations", technique.activations)
-        self.reads_signs = rows.coded and rows.is_sign
+        self.reads_codes, self.reads_signs = rows.coded, rows.gives_signs
 
     def sums(self, x):
         """Return the sums of the units, exact integers times the codes' units."""

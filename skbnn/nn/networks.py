@@ -6,6 +6,7 @@ from torch import nn
 from skbnn.nn.conv import conv_blocks
 from skbnn.nn.inputs import make_input
 from skbnn.nn.linear import linear_blocks
+from skbnn.nn.normalizers import BatchNorm
 from skbnn.nn.quantizers import Quantizer
 from skbnn.nn.transformer import transformer_blocks
 
@@ -51,6 +52,12 @@ class Network(nn.Module):
         for module in self.modules():
             if hasattr(module, "processes"):
                 module.processes = processes
+
+    def set_momentum(self, momentum):
+        """Tell every batch norm how far a batch moves its running statistics."""
+        for module in self.modules():
+            if isinstance(module, BatchNorm):
+                module.momentum = momentum
 
     def latent(self):
         """Return the latent weights by name: the tensors that quantizers of weights read."""

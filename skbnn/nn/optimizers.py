@@ -71,7 +71,9 @@ class Bop(torch.optim.Adam):
 
 
 class Idle(torch.optim.SGD):
-    """Changes no parameter; running statistics of normalisers go on with every batch."""
+    """Changes no parameter; statistics of normalisers become the mean of all batches of a fit."""
+
+    learns = False
 
     def step(self, closure=None):
         """Compute the loss."""

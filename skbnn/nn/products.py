@@ -4,6 +4,9 @@ Rows and weights of -1, 0 and +1 fit 8-bit integers, whose products CPUs with VN
 instructions sum exactly and four times faster than float32. The forward sums are integers below
 2^24 and therefore the same, bit for bit, on every machine.
 
+Weights that are -1, 0 and +1 times a number for each unit are multiplied by it afterwards; where it
+has few binary digits, as those of quantizers have, that is exact too.
+
 Gradients are real numbers. Where 8-bit products are fast, each row of the gradient (each column,
 for the gradient of the weights) is rounded to 8 bits of its own largest value, so that the backward
 products are as fast; the rounding is far below the noise of a batch. Elsewhere they stay float32.
@@ -22,7 +25,9 @@ __all__ = [
     "floats",
     "int8_is_fast",
     "row_levels",
+    "scaled_product",
     "sign_product",
+    "unit_sizes",
 ]
 
 _KERNELS = backend()
@@ -87,6 +92,11 @@ def _whole(w):
     return w.to(torch.int8)
 
 
+def _directions(w):
+    """Return which way the elements of a tensor point, -1, 0 and +1, as int8."""
+    return w.sign().to(torch.int8)
+
+
 def _signs(w):
     """Return the signs of a tensor as int8, in a quarter of the time of torch's comparison."""
     return torch.from_numpy(signs(sign_bits(w.detach().numpy())))
@@ -97,26 +107,48 @@ def floats(sums):
     return sums.view(torch.float32).copy_(sums)
 
 
+def unit_sizes(w):
+    """Return the size of each unit's weights, if they are -1, 0 and +1 times it.
+
+    Parameters
+    ----------
+    w : Tensor of shape (n_units, n_in)
+        Weights, at least one of each unit.
+
+    Returns
+    -------
+    sizes : Tensor of shape (n_units,) or None
+        None if some unit's weights have several sizes.
+    """
+    w = w.detach().abs()
+    sizes = w.amax(1, keepdim=True)
+    return sizes[:, 0] if bool(((w == sizes) | (w == 0)).all()) else None
+
+
 class _Int8Product(torch.autograd.Function):
-    """``x @ quantize(w).T`` of 8-bit tensors; the gradient of ``quantize(w)`` goes to w."""
+    """``x @ quantize(w).T * sizes`` of 8-bit tensors; w gets ``x`` times the gradient as it is.
+
+    With sizes, w already is ``quantize(w)`` times them, whose gradient that is.
+    """
 
     @staticmethod
-    def forward(ctx, x, w, quantize):
+    def forward(ctx, x, w, quantize, sizes=None):
         x, w = x.to(torch.int8), quantize(w)
-        ctx.save_for_backward(x, w)
-        return floats(torch._int_mm(x, w.t()))
+        ctx.save_for_backward(x, w, sizes)
+        z = floats(torch._int_mm(x, w.t()))
+        return z if sizes is None else z.mul_(sizes)
 
     @staticmethod
     def backward(ctx, grad):
-        x, w = ctx.saved_tensors
+        x, w, sizes = ctx.saved_tensors
         grad_x = grad_w = None
         if ctx.needs_input_grad[0]:
-            levels, scales = row_levels(grad)
+            levels, scales = row_levels(grad if sizes is None else grad * sizes)
             grad_x = floats(torch._int_mm(levels, w)).mul_(scales)
         if ctx.needs_input_grad[1]:
             levels, scales = column_levels(grad)
             grad_w = floats(torch._int_mm(levels.t(), x)).mul_(scales)
-        return grad_x, grad_w, None
+        return grad_x, grad_w, None, None
 
 
 def coded_product(x, w):
@@ -137,6 +169,28 @@ def coded_product(x, w):
     if _is_fast(x, w):
         return _Int8Product.apply(x, w, _whole)
     return F.linear(x.to(w.dtype), w)
+
+
+def scaled_product(x, w):
+    """Return ``x @ w.T`` for rows of -1, 0 and +1 and any weights.
+
+    Fast where the weights of each unit are -1, 0 and +1 times one number.
+
+    Parameters
+    ----------
+    x : float Tensor of shape (n, n_in)
+        Rows.
+    w : float Tensor of shape (n_units, n_in)
+        Weights.
+
+    Returns
+    -------
+    z : Tensor of shape (n, n_units), of the dtype of w
+    """
+    sizes = unit_sizes(w) if _is_fast(x, w) else None
+    if sizes is None:
+        return F.linear(x.to(w.dtype), w)
+    return _Int8Product.apply(x, w, _directions, sizes)
 
 
 def sign_product(x, latent, quantize):

@@ -16,6 +16,7 @@ from torch import nn
 from skbnn.bits import pack_bits
 from skbnn.nn.block import Block, Signal
 from skbnn.nn.levels import LevelBlock
+from skbnn.nn.nonlinearities import make_nonlinearity
 from skbnn.nn.normalizers import BatchNorm
 from skbnn.nn.quantizers import straight_through
 from skbnn.packed import stream as packed
@@ -179,10 +180,14 @@ class StreamSign(LevelBlock):
         self.n_units = channels
         self.normalizer = BatchNorm(channels)
         self.make_levels(technique, generator)
+        # A stage of real activations bends the stream where a later one quantizes it.
+        bend = "none" if self.activation_quantizer.coded else technique.nonlinearity
+        self.nonlinearity = make_nonlinearity(bend, channels)
 
     def forward(self, x, sample_weight=None):  # noqa: D102
         rows, weight = flatten_places(x, sample_weight)
-        return self.activation_quantizer.normalized(rows, self.normalizer, weight).view(x.shape)
+        codes = self.activation_quantizer.normalized(rows, self.normalizer, weight)
+        return self.nonlinearity(codes).view(x.shape)
 
     def freeze(self, signal):  # noqa: D102
         self.takes, self.largest = signal, signal.value.largest

@@ -167,7 +167,8 @@ class _Steps(Callback):
         self.network = network
         self.latent = latent
         self.clip = technique.latent_clip
-        schedule = "constant" if settings.constant else technique.schedule
+        self.is_whole = not settings.constant
+        schedule = technique.schedule if self.is_whole else "constant"
         self.schedule = named("schedule", _SCHEDULES, schedule)
         self.total = settings.max_iter * n_batches
         self.step = 0
@@ -179,6 +180,9 @@ class _Steps(Callback):
         wave = self.schedule(self.step / self.total)
         for group in net.optimizer_.param_groups:
             group["lr"] = group["initial_lr"] * (_LAST_RATE + (1 - _LAST_RATE) * wave)
+        # Where statistics are all that is fitted, nothing is left of those of the stage before.
+        if self.is_whole and not getattr(net.optimizer_, "learns", True):
+            self.network.set_momentum(1 / (self.step + 1))
 
     def on_batch_end(self, net, **kwargs):
         self.step += 1

@@ -24,7 +24,7 @@ from skbnn.packed.codewords import NearestCentroid, NearestCodeword
 from skbnn.packed.conv import BinaryConv, MixedConv, RealConv
 from skbnn.packed.encode import BitPlanes, Standardize, Thermometer
 from skbnn.packed.format import load
-from skbnn.packed.images import ImageLayout, ImageStandardize, ImageThermometer
+from skbnn.packed.images import ImageLayout, ImagePlanes, ImageStandardize, ImageThermometer
 from skbnn.packed.levels import AttentionLevels, StreamLevels
 from skbnn.packed.linear import BinaryLinear, MixedLinear, RealLinear
 from skbnn.packed.model import PackedModel
@@ -47,6 +47,7 @@ __all__ = [
     "CodeReals",
     "EachPlace",
     "ImageLayout",
+    "ImagePlanes",
     "ImageStandardize",
     "ImageThermometer",
     "IntStream",

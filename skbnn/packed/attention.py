@@ -187,13 +187,14 @@ class Attention(Operation):
 
     def prepare(self, kernels, real=np.float64):  # noqa: D102
         n_tokens, arguments = math.prod(self.places), self.rule.arguments()
-        thresholds, flips = self.thresholds.astype(np.int32), self.flips
+        # A code of one plane, which its one step changes.
+        steps = self.thresholds.astype(np.int32)[None], self.flips[None], np.ones((1, 1), np.bool_)
 
         def run(rows):
             tokens = rows.reshape(len(rows), n_tokens, rows.shape[-1])
-            out = np.empty((len(rows), n_tokens, len(flips)), np.uint64)
-            kernels.attend(tokens, self.rule.n_heads, *arguments, thresholds, flips, out)
-            return out.reshape(len(rows), 1, *self.places, len(flips))
+            out = np.empty((len(rows), n_tokens, 1, len(self.flips)), np.uint64)
+            kernels.attend(tokens, self.rule.n_heads, *arguments, *steps, out)
+            return out.reshape(len(rows), 1, *self.places, len(self.flips))
 
         return run
 

@@ -1,31 +1,78 @@
-"""Chains: a network of plain dense layers, prepared as one compiled call.
+"""Operations that are prepared together, because together they are faster; results are the same.
 
-Operations run one after another, each on its own, and that is fast enough for every batch. For a
-single row the way through Python from one operation to the next takes longer than the layers
+Operations run one after another, each on its own, and that is fast enough for nearly every batch.
+For a single row the way through Python from one operation to the next takes longer than the layers
 themselves, so the network that is asked for one row most often, thermometer bits and plain dense
-layers, is also prepared as a whole. Kernels, arrays and results are the same.
+layers, is one compiled call. And where bits are shared out to tokens, the features are put in the
+tokens' order before they become bits: there are fewer of them.
 """
+
+import math
 
 import numpy as np
 
 from skbnn.bits import (
     aligned_words,
-    interleave,
+    n_words,
     open_layout,
     pack_bits,
     threshold_layout,
+    token_layout,
     unpack_bits,
 )
 from skbnn.bits.packing import WORD_BITS
+from skbnn.packed.attention import TokenBits
 from skbnn.packed.encode import Thermometer, refuse
 from skbnn.packed.linear import BinaryLinear
 from skbnn.packed.outputs import ClassScores, SignThreshold
 
-__all__ = ["prepare_chain"]
+__all__ = ["prepare_all", "prepare_chain"]
 
 _VECTOR = 8
 _CLOSING = 4
 """To close up a word takes as long as its product with so many vectors of units."""
+
+
+def prepare_all(operations, kernels, real):
+    """Return functions that, one after the other, run a program which is no chain.
+
+    Parameters
+    ----------
+    operations : tuple of Operation
+        A whole program.
+    kernels : module
+        :mod:`skbnn.bits.reference` or :mod:`skbnn.bits.kernels`.
+    real : dtype
+        In which real numbers are computed.
+
+    Returns
+    -------
+    runs : list of callable
+    """
+    tokens = _prepare_tokens(operations[:2], kernels)
+    together = [] if tokens is None else [tokens]
+    apart = operations[2 * len(together) :]
+    return together + [operation.prepare(kernels, real) for operation in apart]
+
+
+def _prepare_tokens(operations, kernels):
+    """Return the function from raw rows to the bits of tokens; None for other operations."""
+    if [type(operation) for operation in operations] != [Thermometer, TokenBits]:
+        return None
+    bits, tokens = operations
+    n_tokens, width = math.prod(tokens.places), n_words(tokens.length)
+    owners = np.full(len(bits.counts), n_tokens)
+    owners[bits.features] = tokens.owners
+    if not np.array_equal(owners[bits.features], tokens.owners):
+        return None
+    order, layout = token_layout(bits.counts, bits.thresholds, owners, width)
+
+    def run(X):
+        out = np.empty((len(X), n_tokens * width), np.uint64)
+        refuse(kernels.encode_thresholds(X.take(order, 1), *layout, out))
+        return out.reshape(len(X), 1, *tokens.places, width)
+
+    return run
 
 
 def prepare_chain(operations, kernels):
@@ -79,14 +126,16 @@ def _is_plain_chain(operations):
 
 def _is_better_open(n_entries, units):
     """Whether more words of input, not closed up, are less work for the first layer."""
-    n_blocks, n_words, lanes = units.shape
-    return (n_entries - n_words) * n_blocks * lanes <= _CLOSING * n_entries * _VECTOR
-
-
-def _spread(units, places, n_words):
-    """Return interleaved units whose bits are at other places, zeros between them."""
     n_blocks, width, lanes = units.shape
-    rows = units.transpose(0, 2, 1).reshape(n_blocks * lanes, width)
-    bits = np.zeros((len(rows), n_words * WORD_BITS), np.bool_)
-    bits[:, places] = unpack_bits(rows, len(places))
-    return interleave(pack_bits(bits), lanes)
+    return (n_entries - width) * n_blocks * lanes <= _CLOSING * n_entries * _VECTOR
+
+
+def _spread(units, places, width):
+    """Return interleaved units whose bits are at other places, zeros between them."""
+    n_blocks, _, lanes = units.shape
+    spread = aligned_words((n_blocks, width, lanes))
+    for before, after in zip(units, spread, strict=True):
+        bits = np.zeros((lanes, width * WORD_BITS), np.bool_)
+        bits[:, places] = unpack_bits(before.T, len(places))
+        after[:] = pack_bits(bits).T
+    return spread

@@ -9,7 +9,7 @@ from skbnn.packed.bridges import CodeReals, RealLevels
 from skbnn.packed.codewords import NearestCentroid, NearestCodeword
 from skbnn.packed.conv import BinaryConv, MixedConv, RealConv
 from skbnn.packed.encode import BitPlanes, Standardize, Thermometer
-from skbnn.packed.images import ImageStandardize, ImageThermometer
+from skbnn.packed.images import ImagePlanes, ImageStandardize, ImageThermometer
 from skbnn.packed.levels import AttentionLevels, StreamLevels
 from skbnn.packed.linear import BinaryLinear, MixedLinear, RealLinear
 from skbnn.packed.stream import Affine, EachPlace, Positions, Residual, Shortcut, StreamSign
@@ -66,8 +66,9 @@ def _(operation: Thermometer):
     return {"binary_ops": 0, "float_ops": len(operation.thresholds)}
 
 
-@cost.register
-def _(operation: BitPlanes):
+@cost.register(BitPlanes)
+@cost.register(ImagePlanes)
+def _(operation):
     return {}
 
 

@@ -14,14 +14,20 @@ from skbnn.packed.operation import Operation, register
 from skbnn.packed.values import BitCode, Raw, Reals
 
 __all__ = [
+    "PIXEL_OFFSET",
+    "PIXEL_SCALES",
     "BitPlanes",
     "Standardize",
     "Thermometer",
+    "as_pixels",
     "refuse",
     "refuse_not_finite",
     "require_columns",
     "thresholds_of",
 ]
+
+PIXEL_SCALES, PIXEL_OFFSET = tuple(1 << k for k in range(8)), 255
+"""What the digits of a pixel are worth, in halves, once each is -1 or +1."""
 
 _NOT_FINITE = {
     1: "Input X contains NaN.",
@@ -127,14 +133,14 @@ class BitPlanes(Operation):
     @property
     def gives(self):
         """Eight planes and an offset."""
-        return BitCode(len(self.columns), tuple(1 << k for k in range(8)), 255)
+        return BitCode(len(self.columns), PIXEL_SCALES, PIXEL_OFFSET)
 
     def prepare(self, kernels, real=np.float64):  # noqa: D102
         columns, width = self.columns, n_words(len(self.columns))
 
         def run(X):
             out = np.empty((len(X), 8, width), np.uint64)
-            kernels.encode_planes(_as_pixels(X), columns, out)
+            kernels.encode_planes(as_pixels(X), columns, out)
             return out
 
         return run
@@ -149,7 +155,7 @@ def require_columns(columns, n_features):
     require(bool(inside.all() and rising.all()), "Columns must rise within the features.")
 
 
-def _as_pixels(X):
+def as_pixels(X):
     """Return rows as uint8, refusing values that are no whole numbers in 0..255."""
     if X.dtype == np.uint8:
         return X

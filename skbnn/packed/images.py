@@ -12,11 +12,18 @@ import numpy as np
 
 from skbnn.bits import n_words
 from skbnn.packed.checks import require, require_array
-from skbnn.packed.encode import refuse, refuse_not_finite, require_columns
+from skbnn.packed.encode import (
+    PIXEL_OFFSET,
+    PIXEL_SCALES,
+    as_pixels,
+    refuse,
+    refuse_not_finite,
+    require_columns,
+)
 from skbnn.packed.operation import Operation, register
 from skbnn.packed.values import BitImage, Raw, Reals
 
-__all__ = ["ImageLayout", "ImageStandardize", "ImageThermometer"]
+__all__ = ["ImageLayout", "ImagePlanes", "ImageStandardize", "ImageThermometer"]
 
 _MOST_FEATURES = 1 << 24
 
@@ -136,6 +143,53 @@ class ImageThermometer(Operation):
             out = np.empty((len(X), *shape), np.uint64)
             refuse(kernels.encode_images(X, thresholds, features, steps, out))
             return out[:, None]
+
+        return run
+
+
+@register("image-planes")
+@dataclass(frozen=True, eq=False)
+class ImagePlanes(Operation):
+    """The eight binary digits of 8-bit pixels, each digit a plane; see :class:`BitPlanes`.
+
+    A convolution of them is one of pixels times one-bit weights, exactly, as the first layer of
+    many binarized networks. The pixels of a block are ordered line by line, each channel by
+    channel.
+
+    Parameters
+    ----------
+    layout : ImageLayout
+        How rows are images.
+    """
+
+    layout: ImageLayout
+
+    @property
+    def takes(self):
+        """Raw rows."""
+        return Raw(self.layout.n_features)
+
+    @property
+    def shape(self):
+        """Height, width and channels of the result."""
+        return (*self.layout.places, self.layout.block**2 * self.layout.shape[2])
+
+    @property
+    def gives(self):
+        """Eight planes of images and an offset."""
+        return BitImage(self.shape, PIXEL_SCALES, PIXEL_OFFSET)
+
+    def prepare(self, kernels, real=np.float64):  # noqa: D102
+        *places, n_bits = self.shape
+        columns = self.layout.columns(np.arange(self.layout.shape[2]))
+        order = np.arange(n_bits, dtype=np.int32)
+
+        def run(X):
+            pixels = as_pixels(X)[:, columns].reshape(-1, n_bits)
+            out = np.empty((len(pixels), len(PIXEL_SCALES), n_words(n_bits)), np.uint64)
+            kernels.encode_planes(pixels, order, out)
+            out = out.reshape(len(X), *places, *out.shape[1:])
+            return np.ascontiguousarray(out.transpose(0, 3, 1, 2, 4))
 
         return run
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skbnn.bits import n_words
 from skbnn.packed.attention import RowMaximum, ScoreThreshold, SoftmaxShare, check_attention
 from skbnn.packed.checks import require
 from skbnn.packed.operation import Operation, register
@@ -86,20 +85,13 @@ class AttentionLevels(Operation):
 
     def prepare(self, kernels, real=np.float64):  # noqa: D102
         n_tokens, arguments = math.prod(self.places), self.rule.arguments()
-        thresholds = self.output.thresholds.astype(np.int32)
-        width, code = n_words(self.output.n_units), self.output.gives
-        no_flips = np.zeros(width, np.uint64)
+        thresholds, starts, changes = self.output.steps()
+        steps, code = (thresholds.astype(np.int32), starts, changes), self.output.gives
 
         def run(rows):
             tokens = rows.reshape(len(rows), n_tokens, rows.shape[-1])
-
-            def compare(step):
-                out = np.empty((len(rows), n_tokens, width), np.uint64)
-                limits = thresholds[step]
-                kernels.attend(tokens, self.rule.n_heads, *arguments, limits, no_flips, out)
-                return out.reshape(len(rows) * n_tokens, width)
-
-            planes = self.output.assemble(len(rows) * n_tokens, compare)
-            return code.join(planes, self.places)
+            out = np.empty((len(rows), n_tokens, *starts.shape), np.uint64)
+            kernels.attend(tokens, self.rule.n_heads, *arguments, *steps, out)
+            return code.join(out.reshape(len(rows) * n_tokens, *starts.shape), self.places)
 
         return run

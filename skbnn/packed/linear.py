@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skbnn.bits import complement, interleave, lanes_for, n_words, unit_masks
+from skbnn.bits import complement, interleave, interleave_planes, lanes_for, n_words, unit_masks
 from skbnn.packed.checks import require, require_array
 from skbnn.packed.operation import Operation, register
 from skbnn.packed.outputs import ClassScores, LevelCodes, ShiftedScores, SignThreshold, Sums
@@ -107,10 +107,15 @@ class BinaryLinear(BinaryProduct):
         return self.output.gives
 
     def prepare(self, kernels, real=np.float64):  # noqa: D102
-        if self.is_plain and isinstance(self.output, SignThreshold):
-            return self._prepare_fused(kernels)
+        if isinstance(self.output, SignThreshold | LevelCodes):
+            return (self._prepare_fused if self.is_plain_layer else self._prepare_codes)(kernels)
         sums, finish = self._prepare_sums(kernels), self.output.prepare(kernels, self.sum_dtype)
         return lambda rows: finish(sums(rows))
+
+    @property
+    def is_plain_layer(self):
+        """Whether signs become signs, each by one threshold."""
+        return self.is_plain and isinstance(self.output, SignThreshold)
 
     def fused_layout(self):
         """Return units and limits of a plain hidden layer, as ``compare_mismatches`` takes them.
@@ -147,16 +152,37 @@ class BinaryLinear(BinaryProduct):
 
         return run
 
+    def planes_layout(self, lanes):
+        """Return units, factors and bases of all planes, as ``sum_products`` takes them."""
+        *worths, base = self.terms()
+        n_blocks = -(-self.weights.n_units // lanes)
+        worths = np.ascontiguousarray(np.concatenate(worths).T)
+        factors = interleave(worths.view(np.uint64), lanes).view(np.int64)
+        units = interleave_planes(self.takes.lay_out(self.weights.words), lanes)
+        return units, factors, np.pad(base, (0, n_blocks * lanes - len(base)))
+
+    def _prepare_codes(self, kernels):
+        """Return the function from planes to planes, coded inside the product's registers."""
+        code, layout = self.takes, self.planes_layout(32)
+        thresholds, starts, changes = self.output.steps()
+        limits = np.full((len(thresholds), len(layout[2])), np.iinfo(np.int64).max)
+        limits[:, : thresholds.shape[1]] = thresholds
+
+        def run(rows):
+            out = np.empty((len(rows), *starts.shape), np.uint64)
+            kernels.code_products(code.flat(rows), *layout, limits, starts, changes, out)
+            return out
+
+        return run
+
     def _prepare_sums(self, kernels):
         """Return the function from rows to integer sums of every unit."""
         code, n_units, dtype = self.takes, self.weights.n_units, self.sum_dtype
-        flat = np.concatenate(list(code.lay_out(self.weights.words)))
-        units = interleave(flat, lanes_for(len(flat)))
-        terms = self.terms()
+        layout = self.planes_layout(lanes_for(n_units))
 
         def sums(rows):
             out = np.empty((len(rows), n_units), dtype)
-            kernels.sum_products(code.flat(rows), units, *terms, out)
+            kernels.sum_products(code.flat(rows), *layout, out)
             return out
 
         return sums

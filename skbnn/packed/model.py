@@ -20,7 +20,7 @@ import numpy as np
 
 from skbnn.bits import backend as kernels_of
 from skbnn.packed.blocks import check_rows, run_blocks
-from skbnn.packed.chain import prepare_chain
+from skbnn.packed.chain import prepare_all, prepare_chain
 from skbnn.packed.checks import Immutable, require
 from skbnn.packed.cost import Summary, layer_cost
 from skbnn.packed.operation import Operation
@@ -103,7 +103,7 @@ class PackedModel(Immutable):
         )
         real = getattr(np, self.precision)
         chain = prepare_chain(operations, kernels)
-        runs = [chain] if chain else [op.prepare(kernels, real) for op in operations]
+        runs = [chain] if chain else prepare_all(operations, kernels, real)
         # A chain keeps to the cache by itself; larger blocks spare it some of Python.
         row_block = _CHAIN_ROWS if chain else _rows_in_cache(operations)
         kept = {"operations": operations, "classes": classes, "probability_scale": scale}

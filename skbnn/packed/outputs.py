@@ -5,7 +5,6 @@ prepares the function from sums to results.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -62,6 +61,11 @@ class SignThreshold(Immutable):
             bool(((thresholds >= -largest) & (thresholds <= largest + 1)).all()),
             "A threshold lies outside the sums that its unit can reach.",
         )
+
+    def steps(self):
+        """Return the threshold as the one step of a code, see :meth:`LevelCodes.steps`."""
+        starts = np.zeros((1, n_words(self.n_units)), np.uint64)
+        return self.thresholds[None].astype(np.int64), starts, np.ones((1, 1), np.bool_)
 
     def prepare(self, kernels, dtype):
         """Return the function from sums of an integer dtype to packed bits."""
@@ -138,43 +142,40 @@ class LevelCodes(Immutable):
         inside = np.abs(self.thresholds.astype(np.int64)) <= np.asarray(largest) + 1
         require(bool(inside.all()), "A threshold lies outside the sums that its unit can reach.")
 
-    def assemble(self, n_rows, compare):
-        """Return the packed planes of rows.
-
-        Parameters
-        ----------
-        n_rows : int
-            Number of rows.
-        compare : callable
-            Maps a step to uint64 words of shape (n_rows, n_words): bit 1 where a unit's sum
-            reaches the step's threshold.
+    def steps(self):
+        """Return what makes codes of sums, as ``code_products`` takes it.
 
         Returns
         -------
-        rows : uint64 ndarray of shape (n_rows, n_planes, n_words)
+        thresholds : int64 ndarray of shape (n_steps, n_units)
+            A step is met where the sum reaches its threshold.
+        starts : uint64 ndarray of shape (n_planes, n_words(n_units))
+            Planes where no sum reaches a threshold.
+        changes : bool ndarray of shape (n_steps, n_planes)
+            Planes that each step changes where it is met.
         """
-        ones = pack_bits(np.ones(self.n_units, np.bool_))
-        starts = [ones * np.uint64(self.codes[0] >> k & 1) for k in range(len(self.scales))]
-        rows = np.empty((n_rows, len(starts), len(ones)), np.uint64)
-        rows[:] = starts
-        for step, (below, above) in enumerate(pairwise(self.codes)):
-            met = compare(step) ^ self.flips
-            for k in range(len(starts)):
-                if (below ^ above) >> k & 1:
-                    rows[:, k] ^= met
-        return rows
+        planes = np.arange(len(self.scales))
+        codes = np.array(self.codes)[:, None] >> planes & 1
+        changes = codes[1:] != codes[:-1]
+        # Where flipped, all steps are met below all thresholds.
+        ones, flipped = pack_bits(np.ones(self.n_units, np.bool_)), changes.sum(0) % 2
+        starts = codes[:1].T.astype(np.uint64) * ones
+        starts ^= flipped[:, None].astype(np.uint64) * self.flips
+        return self.thresholds.astype(np.int64), starts, changes
 
     def prepare(self, kernels, dtype):
         """Return the function from sums of an integer dtype to packed planes."""
-        thresholds, width = self.thresholds.astype(dtype), n_words(self.n_units)
+        thresholds, starts, changes = self.steps()
+        thresholds = thresholds.astype(dtype)
 
         def run(sums):
-            def compare(step):
-                out = np.empty((len(sums), width), np.uint64)
-                kernels.threshold_sums(sums, thresholds[step], out)
-                return out
-
-            return self.assemble(len(sums), compare)
+            rows = np.empty((len(sums), *starts.shape), np.uint64)
+            rows[:] = starts
+            met = np.empty((len(sums), starts.shape[1]), np.uint64)
+            for limits, changed in zip(thresholds, changes, strict=True):
+                kernels.threshold_sums(sums, limits, met)
+                rows[:, changed] ^= met[:, None]
+            return rows
 
         return run
 

@@ -112,7 +112,13 @@ class Positions(Operation):
 
     def prepare(self, kernels, real=np.float64):  # noqa: D102
         table = self.table.astype(np.int32)
-        return lambda rows: (rows << self.shift) + table
+
+        def run(rows):
+            stream = rows << self.shift
+            stream += table
+            return stream
+
+        return run
 
 
 @register("affine")

@@ -63,7 +63,7 @@ class Technique:
         Called with scores and class indices, it returns one loss for each row.
     optimizer : {"adam", "adamax", "sgd", "bop", "none"} or callable
         Optimizer of all parameters. ``"bop"`` flips binary weights that it keeps instead of latent
-        ones; ``"none"`` changes nothing, so that only normalisers learn their statistics.
+        ones; ``"none"`` changes nothing, and the statistics of normalisers become those of one fit.
     schedule : {"cosine", "linear", "exponential", "constant"}
         How the learning rate falls to a thousandth of its initial value.
     latent_clip : float or None

@@ -60,9 +60,9 @@ def test_products_count_ones_in_whole_vectors():
 def test_products_count_bytes_on_arm(monkeypatch):
     """Compile a tile for a 64-bit Arm processor; it is read, not run."""
     llvm, numba = pytest.importorskip("llvmlite.binding"), pytest.importorskip("numba")
-    from skbnn.bits import _products
+    from skbnn.bits import _products, _tile
 
-    monkeypatch.setattr(_products, "_counts_words", lambda context: False)
+    monkeypatch.setattr(_tile, "_counts_words", lambda context: False)
 
     @numba.njit(_nrt=False)
     def tile(rows, units, limits, out):

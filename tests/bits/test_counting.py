@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skbnn.bits import interleave, lanes_for, pack_bits
+from skbnn.bits import pack_bits
 
 WIDTHS = [1, 63, 64, 65, 130, 784]
 BATCHES = [0, 1, 3, 64, 65]
@@ -76,50 +76,3 @@ def test_count_columns_of_ones_does_not_overflow(kernels, guarded, frozen, n_row
     out = guarded((1, 64), np.int32)
     kernels.count_columns(*frozen(words, order, starts), out)
     assert (out == n_rows).all()
-
-
-@pytest.mark.parametrize("dtype", [np.int32, np.int64])
-@pytest.mark.parametrize("with_ones", [False, True])
-@pytest.mark.parametrize(
-    ("n_bits", "n_rows", "n_planes", "n_unit_planes", "n_units"),
-    [
-        (1, 0, 1, 1, 3),
-        (64, 1, 2, 1, 10),
-        (65, 3, 1, 2, 17),
-        (130, 64, 2, 2, 33),
-        (130, 65, 8, 1, 10),
-        (70, 40, 3, 3, 300),
-        pytest.param(130, 9, 3, 2, 20, id="compact"),
-    ],
-)
-def test_sum_products(
-    kernels,
-    rng,
-    random_bits,
-    guarded,
-    frozen,
-    n_bits,
-    n_rows,
-    n_planes,
-    n_unit_planes,
-    n_units,
-    with_ones,
-    dtype,
-):
-    rows = random_bits(n_rows, n_planes, n_bits)
-    flat = random_bits(n_unit_planes * n_units, n_bits)
-    largest = 1 << (40 if dtype == np.int64 else 12)
-    coefficients = rng.integers(-largest, largest, (n_planes * n_unit_planes, n_units))
-    ones = rng.integers(-largest, largest, (n_planes if with_ones else 0, n_units))
-    base = rng.integers(-largest, largest, n_units)
-    units = interleave(pack_bits(flat), lanes_for(len(flat)))
-    out = guarded((n_rows, n_units), dtype)
-    inputs = frozen(pack_bits(rows), units, coefficients, ones, base)
-    kernels.sum_products(*inputs, out)
-    by_plane = flat.reshape(n_unit_planes, n_units, n_bits)
-    counts = (rows[:, :, None, None] ^ by_plane).sum(-1)
-    counts = counts.reshape(n_rows, n_planes * n_unit_planes, n_units)
-    expected = base + np.einsum("nqm,qm->nm", counts, coefficients)
-    if with_ones:
-        expected += rows.sum(-1) @ ones
-    np.testing.assert_array_equal(out, expected)

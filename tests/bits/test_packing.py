@@ -14,7 +14,6 @@ from skbnn.bits import (
     pack_bits,
     sign_bits,
     tail_mask,
-    threshold_layout,
     unpack_bits,
 )
 
@@ -114,34 +113,3 @@ def test_interleave(rng, n_units, lanes):
     for j, w, lane in np.ndindex(units.shape):
         unit = j * lanes + lane
         assert units[j, w, lane] == (words[unit, w] if unit < n_units else 0)
-
-
-def compress(word, masks):
-    """Close up the bits of a word that its masks keep, as the layout says."""
-    word &= masks[0]
-    for step, moves in enumerate(masks[1:]):
-        moved = word & moves
-        word = (word ^ moved) | (moved >> (1 << step))
-    return word
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-@pytest.mark.parametrize("n_features", WIDTHS)
-def test_threshold_layout(rng, n_features, dtype):
-    counts = rng.integers(0, 5, n_features).astype(np.uint8)
-    thresholds = rng.integers(1, 255, counts.sum(dtype=int)).astype(dtype)
-    order = [(p, f) for p in range(5) for f in range(n_features) if counts[f] > p]
-    layout = threshold_layout(counts, thresholds)
-    assert (layout.table.dtype, layout.masks.dtype) == (dtype, np.uint64)
-    assert (np.diff(layout.firsts) >= 0).all()
-    assert ((layout.firsts >= 0) & (layout.firsts <= max(0, n_features - 64))).all()
-    found = {}
-    for limits, first, start, masks in zip(*layout, strict=True):
-        kept = np.flatnonzero(unpack_bits(masks[:1], 64))
-        assert len(kept) > 0
-        for place, lane in enumerate(kept, start):
-            found[int(place)] = (first + lane, limits[lane])
-        word, masks = int(rng.integers(0, 1 << 63)), [int(mask) for mask in masks]
-        expected = sum(((word >> int(lane)) & 1) << i for i, lane in enumerate(kept))
-        assert compress(word, masks) == expected
-    assert found == {i: (f, thresholds[i]) for i, (_, f) in enumerate(order)}

@@ -43,8 +43,8 @@ def chosen_by(counts, from_least, limit, table, share):
     return weights * 2**16 >= int(share) * weights.sum()
 
 
-def attention(bits, n_heads, rule, thresholds, flips):
-    """Attention of one sequence of bits (n_tokens, 3 * n_units), straight from its definition."""
+def attention(bits, n_heads, rule):
+    """Sums of one sequence of bits (n_tokens, 3 * n_units), straight from their definition."""
     from_least, limits, table, shares = rule
     x = np.where(bits, 1.0, -1.0)
     queries, keys, values = np.split(x, 3, axis=1)
@@ -56,7 +56,7 @@ def attention(bits, n_heads, rule, thresholds, flips):
             counts = np.array([(queries[i, part] != key).sum() for key in keys[:, part]])
             chosen = chosen_by(counts, from_least, limits[head], table, shares[head])
             sums[i, part] = values[chosen, part].sum(0)
-    return (sums >= thresholds) != flips
+    return sums
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, pytest.param(3, id="compact")])
@@ -66,15 +66,16 @@ def test_attend(kernels, rng, random_bits, guarded, frozen, n_rows, rule, n_toke
     n_units = n_heads * size
     bits = random_bits(n_rows, n_tokens, 3 * n_units)
     arguments = rules(rng, n_heads, size)[rule]
-    reach = int(np.ceil(n_tokens / 3))
-    thresholds = rng.integers(-reach, reach + 2, n_units).astype(np.int32)
-    flips = random_bits(n_units)
-    expected = [attention(row, n_heads, arguments, thresholds, flips) for row in bits]
-    expected = np.array(expected, bool).reshape(n_rows, n_tokens, n_units)
-    out = guarded((n_rows, n_tokens, n_words(n_units)), np.uint64)
-    rows, goals, words = frozen(pack_bits(bits), thresholds, pack_bits(flips))
-    kernels.attend(rows, n_heads, *arguments, goals, words, out)
-    np.testing.assert_array_equal(out, pack_bits(expected))
+    reach, n_steps, n_codes = int(np.ceil(n_tokens / 3)), 1 + size % 3, 1 + n_heads % 2
+    thresholds = rng.integers(-reach, reach + 2, (n_steps, n_units)).astype(np.int32)
+    starts, changes = random_bits(n_codes, n_units), random_bits(n_steps, n_codes)
+    sums = np.array([attention(row, n_heads, arguments) for row in bits])
+    met = sums.reshape(n_rows, n_tokens, 1, n_units) >= thresholds
+    turned = np.einsum("ntsm,sk->ntkm", met.astype(int), changes.astype(int)) % 2 == 1
+    out = guarded((n_rows, n_tokens, n_codes, n_words(n_units)), np.uint64)
+    inputs = frozen(pack_bits(bits), thresholds, pack_bits(starts), changes)
+    kernels.attend(inputs[0], n_heads, *arguments, *inputs[1:], out)
+    np.testing.assert_array_equal(out, pack_bits(turned ^ starts))
 
 
 def test_scores_that_tie_with_a_limit_are_attended_to(kernels, guarded):
@@ -94,10 +95,14 @@ def test_scores_that_tie_with_a_limit_are_attended_to(kernels, guarded):
         # Values of the second token are -1: both attended to, the sum is 0; one alone, it is 1.
         goals = {0: [0, 1], 1: [1, 2], 2: [0, 1]}[n_chosen]
         for goal, expected in zip(goals, (True, False), strict=True):
-            out = guarded((1, 2, 1), np.uint64)
-            thresholds, flips = np.full(4, goal, np.int32), np.zeros(1, np.uint64)
-            kernels.attend(pack_bits(bits[None]), 1, *rule, thresholds, flips, out)
-            assert unpack_bits(out[0, 0], 4).tolist() == [expected] * 4, (rule, goal)
+            out = guarded((1, 2, 1, 1), np.uint64)
+            steps = (
+                np.full((1, 4), goal, np.int32),
+                np.zeros((1, 1), np.uint64),
+                np.ones((1, 1), bool),
+            )
+            kernels.attend(pack_bits(bits[None]), 1, *rule, *steps, out)
+            assert unpack_bits(out[0, 0, 0], 4).tolist() == [expected] * 4, (rule, goal)
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, pytest.param(7, id="compact")])

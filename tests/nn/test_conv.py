@@ -229,3 +229,25 @@ def test_dropout_leaves_the_border_as_it_is(padding_value):
         found = block.train().sums(x).reshape(4000, 9, 4).mean(0)
     # A sum of up to 72 signs, half of them dropped: its mean over 4000 rows is within 1.
     assert (found - expected).abs().max() < 1.0
+
+
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("name", ["posttraining", "bitwise", "bit", "reactnet"])
+def test_stages_have_the_same_weights_and_norms(name, residual):
+    def shapes(technique):
+        blocks, _ = conv_blocks(
+            (8, 8, 3), (4, 6, 6), 3, (1, 2, 1), technique, padding_value=-1, residual=residual,
+            init=0.3, input_dropout=0.0, hidden_dropout=0.0, generator=torch.Generator(),
+        )  # fmt: skip
+        x = torch.ones(2, 8 * 8 * 3)
+        for block in blocks:
+            x = block(x)
+        state = torch.nn.ModuleList(blocks).state_dict()
+        kept = ("weight", ".gamma", ".beta", ".mean", ".var")
+        return {key: value.shape for key, value in state.items() if key.endswith(kept)}
+
+    last = first = get_technique(name)
+    while first.starts_from is not None:
+        first = first.starts_from
+    assert shapes(first) == shapes(last)
+    assert sum(key.endswith("weight") for key in shapes(first)) == 3

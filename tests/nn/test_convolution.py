@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from skbnn.nn import convolution
 from skbnn.nn.convolution import convolve
+from skbnn.nn.products import unit_sizes
 from skbnn.packed import Window
 
 needs_int8 = pytest.mark.skipif(
@@ -27,8 +28,15 @@ def tensors(window, n, n_units, seed, dtype=torch.float32):
 
 def by_integers(x, w, window, padding):
     """Return the sums of the 8-bit path."""
-    filters = w.view(-1, *window.kernel, window.shape[2])
-    return convolution._Int8Convolution.apply(x, filters, window, padding).reshape(-1, len(w))
+    filters, sizes = w.view(-1, *window.kernel, window.shape[2]), unit_sizes(w)
+    found = convolution._Int8Convolution.apply(x, filters, sizes, window, padding)
+    return found.reshape(-1, len(w))
+
+
+def of_any_size(w):
+    """Return weights of which each unit has a size of few binary digits, one of them none."""
+    sizes = torch.arange(len(w)) % 7 / 16
+    return w * sizes[:, None].to(w.dtype)
 
 
 @needs_int8
@@ -41,6 +49,7 @@ def test_integers_equal_floats_bit_for_bit(data):
     window, padding = Window(shape, kernel, 1, pool), data.draw(st.sampled_from([-1, 0, 1]))
     sizes = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 70))
     x, w = tensors(window, *sizes, data.draw(st.integers(0, 999)))
+    w = of_any_size(w) if data.draw(st.booleans()) else w
     found = by_integers(x, w, window, padding)
     assert found.dtype == torch.float32
     assert torch.equal(found, convolve(x.double(), w.double(), window, padding).float())
@@ -69,11 +78,13 @@ def test_gradients_are_those_of_the_plain_convolution_but_for_rounding(kernel, p
 
 
 @needs_int8
+@pytest.mark.parametrize("size", [1.0, 0.75])
 @pytest.mark.parametrize("pool", [(1, 1), (2, 2), (3, 1)])
 @pytest.mark.parametrize("padding", [-1, 0, 1])
-def test_gradients_of_whole_levels_are_exact(padding, pool):
+def test_gradients_of_whole_levels_are_exact(padding, pool, size):
     window = Window((5, 4, 8), (3, 3), 1, pool)
     x, w = tensors(window, 6, 7, seed=3)
+    w *= size
     shape, generator = (6, math.prod(window.pooled), 7), torch.Generator().manual_seed(4)
     pull = torch.randint(-127, 128, shape, generator=generator).float()
     pull[:, 0] = pull[0, :, 0] = 127
@@ -93,9 +104,9 @@ def test_gradients_of_whole_levels_are_exact(padding, pool):
 def test_the_fast_path_is_taken_for_large_signs_alone(monkeypatch, fast):
     monkeypatch.setattr(convolution, "int8_is_fast", lambda: fast)
 
-    def is_fast(window, padding, dtype=torch.float32, *, are_signs=True):
+    def is_fast(window, padding, dtype=torch.float32, *, are_signs=True, change=lambda w: w):
         x, w = tensors(window, 64, 64, seed=5, dtype=dtype)
-        z = convolve(x, w.requires_grad_(), window, padding, are_signs=are_signs)
+        z = convolve(x, change(w).requires_grad_(), window, padding, are_signs=are_signs)
         while z is not None and not type(z).__name__.startswith("_Int8Convolution"):
             z = getattr(z, "grad_fn", None) or z.next_functions[0][0]
             if not getattr(z, "next_functions", ()):
@@ -104,6 +115,8 @@ def test_the_fast_path_is_taken_for_large_signs_alone(monkeypatch, fast):
 
     window = Window((8, 8, 64), (3, 3), 1, (2, 2))
     assert is_fast(window, -1) == fast
+    assert is_fast(window, -1, change=of_any_size) == fast
+    assert not is_fast(window, -1, change=lambda w: w + torch.arange(w.shape[1]))
     assert not is_fast(window, -1, are_signs=False)
     assert not is_fast(window, -1, torch.float64)
     assert not is_fast(window, -1 / 0.7)

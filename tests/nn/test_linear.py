@@ -235,3 +235,15 @@ def test_a_block_says_what_it_lacks():
     for call in (lambda: Block()(None), lambda: Block().freeze(None), lambda: Block().pack()):
         with pytest.raises(TypeError, match="Block defines no"):
             call()
+
+
+@pytest.mark.parametrize("activations", ["sign", "shifted", "adaptive", "elastic-1", "bases-1"])
+def test_rows_are_not_taken_for_signs_that_only_begin_as_such(activations):
+    """Learned levels move away from -1 and +1: 8-bit integers would lose what they have become."""
+    technique, generator = replace(BNN, activations=activations), torch.Generator().manual_seed(0)
+    block = CodedHidden(64, 512, technique, init=1.0, dropout=0.0, generator=generator)
+    size = 1.0 if activations in ("sign", "shifted") else 0.75
+    x = torch.where(torch.rand(256, 64, generator=generator) < 0.5, size, -size)
+    expected = x @ torch.where(block.weight >= 0, 1.0, -1.0).t()
+    assert torch.equal(block.sums(x), expected)
+    assert block.reads_signs == (size == 1.0)

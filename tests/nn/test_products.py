@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skbnn.nn import products
-from skbnn.nn.products import coded_product, sign_product
+from skbnn.nn.products import coded_product, scaled_product, sign_product, unit_sizes
 from skbnn.nn.quantizers import SignWeights, StochasticWeights
 
 needs_int8 = pytest.mark.skipif(
@@ -118,6 +118,33 @@ def test_sign_product_is_the_product_with_the_signs(n):
     expected.backward(pull)
     torch.testing.assert_close(a.grad, b.grad)
     assert a.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("n", [256, 5])
+def test_product_with_weights_of_any_size(n):
+    x, w = tensors(n, 64, 512, seed=5)
+    sizes = torch.arange(512) % 7 / 16
+    a, b = ((w * sizes[:, None]).requires_grad_() for _ in range(2))
+    y, z = (x.clone().requires_grad_() for _ in range(2))
+    found, expected = scaled_product(y, a), F.linear(z, b)
+    assert type(found.grad_fn).__name__.startswith("_Int8Product") == (
+        n == 256 and products.int8_is_fast()
+    )
+    assert torch.equal(found, expected)
+    pull = torch.randint(-127, 128, (n, 512), generator=torch.Generator().manual_seed(7)).float()
+    pull[0] = 127
+    found.backward(pull)
+    expected.backward(pull)
+    # As the quantized weights are: the gradient of the size goes through them.
+    torch.testing.assert_close(a.grad, b.grad)
+    step = (pull * sizes).abs().amax(1, keepdim=True) / 127
+    assert ((y.grad - z.grad).abs() <= 3 * step * math.sqrt(512)).all()
+
+
+def test_sizes_of_units():
+    w = torch.tensor([[0.5, -0.5, 0.0], [0.0, 0.0, 0.0], [2.0, 2.0, -2.0]])
+    assert unit_sizes(w).tolist() == [0.5, 0.0, 2.0]
+    assert unit_sizes(torch.tensor([[0.5, -0.25]])) is None
 
 
 def test_stochastic_weights_are_drawn_for_the_product():

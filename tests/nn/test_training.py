@@ -66,6 +66,22 @@ def recorded(a_run):
     return recorder, losses
 
 
+def test_statistics_alone_are_estimated_anew():
+    idle = replace(BNN, optimizer="none")
+    network, a_run = run(idle, n=64)
+    norm, data = network.blocks[0].normalizer, a_run.examples
+    with torch.no_grad():
+        norm.mean.fill_(1e6)
+        sums = network.blocks[0].sums(data.rows.batch(np.arange(64)))
+    list(a_run)
+    # Batches are of equal size, so the mean of their means is that of all rows.
+    torch.testing.assert_close(norm.mean, sums.mean(0))
+    network, a_run = run(idle, replace(SETTINGS, constant=True, max_iter=1), n=64)
+    network.blocks[0].normalizer.mean.fill_(1e6)
+    list(a_run)
+    assert bool((network.blocks[0].normalizer.mean > 5e5).all())
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 16, 1000])
 @pytest.mark.parametrize("n", [2, 3, 5, 16, 17, 33, 65])
 def test_no_batch_has_one_row(n, batch_size):

@@ -21,6 +21,7 @@ from skbnn.packed import (
     CodeReals,
     EachPlace,
     ImageLayout,
+    ImagePlanes,
     ImageStandardize,
     ImageThermometer,
     LevelCodes,
@@ -174,6 +175,15 @@ def build_windows(rng):
     limits = SignThreshold(rng.integers(-5, 6, 5).astype(np.int16))
     end = BinaryConv(matrix, middle.gives, limits, window, 1, None)
     return first, middle, end, last(rng, BitImage((1, 2, 5)), 3)
+
+
+def build_windows_planes(rng):
+    """A convolution of eight planes of pixels, padded with white, scores."""
+    first = ImagePlanes(ImageLayout((1, N_FEATURES, 1)))
+    window = Window(first.shape, (1, 3), 1, (1, 2))
+    limits = SignThreshold(rng.integers(-600, 600, 9).astype(np.int16))
+    middle = BinaryConv(sign_matrix(rng, 9, 3), first.gives, limits, window, 1, None)
+    return first, middle, last(rng, middle.gives, 3)
 
 
 def build_windows_real(rng):
@@ -347,6 +357,7 @@ BUILDERS = {
     "codewords": (build_codewords, [0, 1, 2], None),
     "centroids": (build_centroids, [0, 1, 2], None),
     "windows": (build_windows, [0, 1, 2], 1.0),
+    "windows-planes": (build_windows_planes, [0, 1, 2], 1.0),
     "windows-real": (build_windows_real, [0, 1, 2], 1.0),
     "windows-stream": (build_windows_stream, [0, 1, 2], 1.0),
     "stream": (build_stream, [0, 1, 2], 1.0),
@@ -365,7 +376,7 @@ def make_model():
         rng = np.random.default_rng([1, crc32(name.encode())])
         build, classes, scale = BUILDERS[name]
         model = PackedModel(build(rng), np.array(classes), scale, backend)
-        if name == "planes":
+        if name in ("planes", "windows-planes"):
             return model, rng.integers(0, 256, (n_rows, N_FEATURES), np.uint8)
         return model, rng.normal(size=(n_rows, N_FEATURES))
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from skbnn.bits import pack_bits
-from skbnn.packed import BitImage, ImageLayout, ImageStandardize, ImageThermometer
+from skbnn.bits import n_words, pack_bits, unpack_bits
+from skbnn.packed import BitImage, ImageLayout, ImagePlanes, ImageStandardize, ImageThermometer
 
 LAYOUTS = [
     ImageLayout((1, 1, 1)),
@@ -36,6 +36,21 @@ def test_thermometer(kernels, layout, dtype, limit_dtype):
     bits = bits.reshape(*bits.shape[:3], layout.block**2 * len(thresholds))
     assert operation.gives == BitImage(bits.shape[1:])
     np.testing.assert_array_equal(operation.prepare(kernels)(X)[:, 0], pack_bits(bits))
+
+
+@layouts
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_planes(kernels, layout, dtype):
+    X = np.random.default_rng(0).integers(0, 256, (4, layout.n_features)).astype(dtype)
+    operation = ImagePlanes(layout)
+    code, images = operation.gives, blocks_of(X, layout)
+    rows = operation.prepare(kernels)(X)
+    assert rows.shape == (4, 8, *code.shape[:2], n_words(code.shape[2]))
+    signs = 2.0 * unpack_bits(rows, code.shape[2]) - 1
+    values = np.tensordot(code.scales, signs.swapaxes(0, 1), 1) + code.offset
+    np.testing.assert_array_equal(values, 2.0 * images.reshape(4, *code.shape))
+    with pytest.raises(ValueError, match="whole numbers"):
+        operation.prepare(kernels)(X + 0.5)
 
 
 @layouts

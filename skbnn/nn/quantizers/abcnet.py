@@ -21,9 +21,10 @@ _SHIFTS = {1: (0.0,), 2: (-1.0, 1.0), 3: (-1.5, 0.0, 1.5), 5: (-3.5, -2.5, -1.5,
 class BasesWeights(PlaneWeights):
     """``w_q = sum_m a_m B_m`` with ``B_m = sign(w - mean + u_m std)``, u from -1 to 1.
 
-    Mean, deviation and scales are those of a unit; ``a = argmin ||w - mean - sum_m a_m B_m||^2``
-    is solved anew for every batch. Gradient ``dC/dw = (sum_m a_m) dC/dw_q``: each sign's is the
-    identity, and scales count as constants.
+    Mean and deviation are those of the layer, scales those of a unit: ``a = argmin ||w - sum_m a_m
+    B_m||^2``, solved anew for every batch. What is approximated is w itself, so that a unit may
+    have weights whose sum is not near 0. Gradient ``dC/dw = (sum_m a_m) dC/dw_q``: each sign's is
+    the identity, and scales count as constants.
 
     Parameters
     ----------
@@ -43,15 +44,14 @@ class BasesWeights(PlaneWeights):
         self.n_bases = n_bases
 
     def planes(self, w):  # noqa: D102
-        rest = w - w.mean(1, keepdim=True)
+        rest, n_in = w - w.mean(), max(1, w.shape[1])
         shifts = torch.linspace(-1, 1, self.n_bases) if self.n_bases > 1 else torch.zeros(1)
-        shifts = shifts.to(w)[:, None, None] * rest.square().mean(1, keepdim=True).sqrt()
-        bits = rest >= -shifts
+        bits = rest >= -shifts.to(w)[:, None, None] * rest.square().mean().sqrt()
         bases = bits.to(w.dtype) * 2 - 1
         # Equal bases have no unique scales; a ridge shares the worth out between them.
-        gram = torch.einsum("kji,lji->jkl", bases, bases) / w.shape[1]
+        gram = torch.einsum("kji,lji->jkl", bases, bases) / n_in
         gram += _RIDGE * torch.eye(self.n_bases, dtype=w.dtype, device=w.device)
-        target = torch.einsum("kji,ji->jk", bases, rest) / w.shape[1]
+        target = torch.einsum("kji,ji->jk", bases, w) / n_in
         return Planes(bits, torch.linalg.solve(gram, target).T)
 
     def relaxed(self, w):  # noqa: D102

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from skbnn.nn.processes import ALONE
+from skbnn.nn.products import scaled_product
 
 __all__ = [
     "Code",
@@ -165,6 +166,8 @@ class Quantizer(nn.Module):
         Whether ``encode`` exists, so that the packed program can hold the result as bits.
     progress : float
         Share of the fit that is done, in [0, 1]; set by the training loop.
+    gives_signs : bool
+        Whether the result holds -1 and +1 alone, whatever is learned.
     shared_grid : bool
         Whether all units of weights must have the same ``unit``; set where their sums are added.
     processes : Processes
@@ -173,6 +176,7 @@ class Quantizer(nn.Module):
 
     coded = False
     processes = ALONE
+    gives_signs = False
     shared_grid = False
 
     def __init__(self, *, surrogate=None, generator=None, n_units=1):
@@ -200,7 +204,7 @@ class Quantizer(nn.Module):
             ``x @ forward(weight).T``; override it where that can be had faster.
         """
         quantized = self(weight)
-        return F.linear(x.to(quantized.dtype), quantized)
+        return scaled_product(x, quantized) if signs else F.linear(x.to(quantized.dtype), quantized)
 
     def normalized(self, z, normalizer, sample_weight=None):
         """Return the quantized results of a normaliser.
@@ -362,13 +366,6 @@ class LevelActivations(Quantizer):
             _, codes, scales, offset, unit = self.staircase()
             bits = codes.T.to(x.device)[:, self.level(x)]
         return Code(bits, scales, offset, unit)
-
-    @property
-    def is_sign(self):
-        """Whether activations are -1 and +1 and nothing else."""
-        _, codes, scales, offset, unit = self.staircase()
-        is_plain = codes.tolist() == [[False], [True]] and scales.tolist() == [1]
-        return is_plain and int(offset) == 0 and unit == 1.0
 
     def worth(self, bit):
         """Return the value of an activation whose bits are all 0, or all 1."""

@@ -54,6 +54,8 @@ class ShiftedSignActivations(LevelActivations):
     Liu et al., ReActNet, ECCV 2020, arXiv 2003.03488.
     """
 
+    gives_signs = True
+
     def __init__(self, **settings):
         super().__init__(**settings)
         self.threshold = nn.Parameter(torch.zeros(self.n_units))

@@ -36,6 +36,8 @@ class SignActivations(LevelActivations):
     Courbariaux et al., Binarized Neural Networks, NIPS 2016, arXiv 1602.02830.
     """
 
+    gives_signs = True
+
     def staircase(self):  # noqa: D102
         one = torch.ones(1, dtype=torch.int64)
         return Staircase(torch.zeros(1, 1), torch.tensor([[False], [True]]), one, one[0] * 0, 1.0)
@@ -107,6 +109,10 @@ class RealActivations(Quantizer):
 
     def forward(self, x):  # noqa: D102
         return x
+
+    def worth(self, bit):
+        """Return what stands for an activation whose bits are all 0, or all 1."""
+        return 1.0 if bit else -1.0
 
 
 class RealWeights(RealActivations):

@@ -128,7 +128,7 @@ def main():
         model = packed.PackedModel(*parts, backend="numpy")
         rng = np.random.default_rng([3, seed])
         X = rng.normal(size=(N_ROWS, model.n_features))
-        if isinstance(model.operations[0], packed.BitPlanes):
+        if isinstance(model.operations[0], packed.BitPlanes | packed.ImagePlanes):
             X = rng.integers(0, 256, X.shape, np.uint8)
         path = folder / f"golden-v{FORMAT_VERSION}-{name}.skbnn"
         if path.exists():

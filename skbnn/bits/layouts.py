@@ -1,0 +1,140 @@
+"""Layouts of packed units that kernels read; derived from canonical rows, and never stored."""
+
+import math
+
+import numpy as np
+
+from skbnn.bits.packing import unpack_bits
+
+__all__ = [
+    "aligned_words",
+    "interleave",
+    "interleave_planes",
+    "lanes_for",
+    "unit_masks",
+]
+
+_LINE_WORDS = 8
+
+
+def lanes_for(n_units):
+    """Return how many units the kernels should treat side by side.
+
+    Parameters
+    ----------
+    n_units : int
+        Units of a layer.
+
+    Returns
+    -------
+    lanes : {16, 32}
+        16 (two vectors of eight words) for the few units of an output layer, else 32.
+    """
+    return 16 if n_units <= 16 else 32
+
+
+def interleave(words, lanes):
+    """Lay out packed units so that the same word of several units fills whole vectors.
+
+    Parameters
+    ----------
+    words : uint64 ndarray of shape (n_units, n_words)
+        Canonical rows, one for each unit.
+    lanes : {16, 32}
+        Units in a block.
+
+    Returns
+    -------
+    units : uint64 ndarray of shape (n_blocks, n_words, lanes)
+        ``units[j, w, l] = words[j * lanes + l, w]``, C-contiguous and aligned to cache lines; the
+        missing units of the last block are 0.
+
+    Examples
+    --------
+    >>> words = np.arange(40, dtype=np.uint64).reshape(20, 2)
+    >>> units = interleave(words, 16)
+    >>> units.shape
+    (2, 2, 16)
+    >>> units[1, 0, :5]
+    array([32, 34, 36, 38,  0], dtype=uint64)
+    """
+    n_units, width = words.shape
+    n_blocks = -(-n_units // lanes)
+    padded = np.zeros((n_blocks * lanes, width), np.uint64)
+    padded[:n_units] = words
+    units = aligned_words((n_blocks, width, lanes))
+    units[:] = padded.reshape(n_blocks, lanes, width).transpose(0, 2, 1)
+    return units
+
+
+def interleave_planes(planes, lanes):
+    """Lay out units of several planes, those of a block plane after plane.
+
+    Parameters
+    ----------
+    planes : uint64 ndarray of shape (n_planes, n_units, n_words)
+        Canonical rows, one for each unit and plane.
+    lanes : {16, 32}
+        Units in a block.
+
+    Returns
+    -------
+    units : uint64 ndarray of shape (n_blocks * n_planes, n_words, lanes)
+        ``units[n_planes * j + k]`` is block j of what :func:`interleave` makes of plane k.
+    """
+    n_planes, n_units, width = planes.shape
+    n_blocks = -(-n_units // lanes)
+    units = aligned_words((n_blocks, n_planes, width, lanes))
+    for k, words in enumerate(planes):
+        units[:, k] = interleave(words, lanes)
+    return units.reshape(n_blocks * n_planes, width, lanes)
+
+
+def aligned_words(shape):
+    """Return an array of words that begins at a cache line.
+
+    Vectors that straddle two lines load at half the speed, which a single row notices.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Its shape.
+
+    Returns
+    -------
+    words : uint64 ndarray
+        C-contiguous; its content is arbitrary.
+    """
+    n_words = math.prod(shape)
+    room = np.empty(n_words + _LINE_WORDS, np.uint64)
+    start = -(room.ctypes.data // room.itemsize) % _LINE_WORDS
+    return room[start : start + n_words].reshape(shape)
+
+
+def unit_masks(words, n_bits):
+    """Lay out packed units so that the bits of 32 units for one input are one number.
+
+    Parameters
+    ----------
+    words : uint64 ndarray of shape (n_units, n_words(n_bits))
+        Canonical rows, one for each unit.
+    n_bits : int
+        Inputs of each unit.
+
+    Returns
+    -------
+    masks : uint32 ndarray of shape (n_blocks, n_bits)
+        Bit ``l`` of ``masks[j, i]`` is bit i of unit ``32 j + l``; the missing units of the last
+        block are 0.
+
+    Examples
+    --------
+    >>> unit_masks(pack_bits([[True, False, True], [False, False, True]]), 3)
+    array([[1, 0, 3]], dtype=uint32)
+    """
+    n_blocks = -(-len(words) // 32)
+    bits = np.zeros((n_blocks * 32, n_bits), np.bool_)
+    bits[: len(words)] = unpack_bits(words, n_bits)
+    columns = np.ascontiguousarray(bits.reshape(n_blocks, 32, n_bits).transpose(0, 2, 1))
+    masks = np.packbits(columns, axis=-1, bitorder="little").view("<u4")
+    return masks[..., 0].astype(np.uint32, copy=False)
