@@ -21,7 +21,7 @@ ROOT = Path(skbnn.__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.glob("*.rst"), *DOCS.glob("user_guide/*.rst")])
 QUICK = {"extending", "reliability", "families", "bits"}
-NEEDED = {"larger": ("dask", "xarray")}
+NEEDED = {"cluster": ("distributed",), "larger": ("dask", "xarray")}
 BLOCK = re.compile(
     r"^(?:\.\. code-block:: python|(?!\.\. ).*::)\n\n((?:(?:    .*)?\n)+)", re.MULTILINE
 )

@@ -38,7 +38,10 @@ FLOORS = {
     # Methods of the model hand it to the exporter above, as they would to a stranger's.
     "skbnn.packed": Floor("skbnn.bits numpy", in_functions="skbnn.export"),
     "skbnn.techniques": Floor("skbnn.bits numpy"),
-    "skbnn.nn": Floor("skbnn.techniques skbnn.packed skbnn.bits numpy torch skorch threadpoolctl"),
+    "skbnn.nn": Floor(
+        "skbnn.techniques skbnn.packed skbnn.bits numpy torch skorch threadpoolctl",
+        in_functions="accelerate",
+    ),
     "skbnn.export": Floor("skbnn.techniques skbnn.packed skbnn.bits numpy"),
     "skbnn.preprocessing": Floor(f"skbnn.packed skbnn.bits {SKLEARN}"),
     "skbnn.datasets": Floor(SKLEARN),

@@ -52,7 +52,8 @@ class BinaryLogisticRegression(NetworkClassifier):
     n_jobs : int, default=None
         Threads that share the rows in predictions; -1 for one on each core.
     device : str, default="cpu"
-        Where to train, as torch names it.
+        Where to train, as torch names it, or ``"accelerate"`` for the processes and devices that
+        ``accelerate launch`` has started: see the user guide, *From one core to a cluster*.
     checkpoint : str or path-like, default=None
         File from which ``fit`` goes on after it was interrupted or killed. It is replaced after
         every epoch and removed when the fit has ended.

@@ -69,15 +69,20 @@ class Fit:
     def run(self):
         """Train, and return the fitted attributes by name."""
         from skbnn.nn.early_stopping import EarlyStopping
+        from skbnn.nn.processes import processes_of
         from skbnn.nn.randomness import make_generator
         from skbnn.nn.stages import Stages
 
         estimator, checkpoint = self.estimator, self.checkpoint
+        self.processes = processes = processes_of(estimator.device)
+        checkpoint.found = processes.agree(checkpoint.found)
         seed = int(check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max))
         if checkpoint.found and not isinstance(estimator.random_state, Integral):
             # What was drawn at random then is gone on with.
             seed = checkpoint.found["seed"]
+        seed = processes.agree(seed)
         examples = self.examples
+        processes.check_same(examples.y)
         if checkpoint.path is not None:
             checkpoint.identify(estimator, seed, self._digest())
         watch = None
@@ -104,7 +109,7 @@ class Fit:
             losses, stop = found["losses"].tolist(), found["stop"]
             if watch:
                 watch.restore(found["watch"])
-            if estimator.verbose:
+            if estimator.verbose and processes.rank == 0:
                 print(f"goes on after epoch {len(losses)} of the checkpoint {checkpoint.path}")
 
         def state():
@@ -121,19 +126,21 @@ class Fit:
             # Only the last stage has a network that could predict.
             watched = watch and training.is_last
             stop = watch.update(training.network) if watched else False
-            if estimator.verbose:
+            if estimator.verbose and processes.rank == 0:
                 score = f", validation accuracy {watch.scores[-1]:.4f}" if watched else ""
                 print(f"epoch {len(losses)}/{self.max_iter}: loss {loss:.6f}{score}")
             if training.is_last:
                 asked = self.report.epoch_ended(
                     len(losses) - 1, lambda: self.attributes(training.network.arrays())
                 )
-                stop = bool(asked or stop)
-            checkpoint.write(state)
+                stop = bool(processes.total(bool(asked or stop)))
+            if processes.rank == 0:
+                checkpoint.write(state)
             if stop:
                 break
 
-        fitted = self.attributes(watch.best_arrays if watch else training.network.arrays())
+        arrays = watch.best_arrays if watch else training.network.arrays()
+        fitted = self.attributes(processes.agree(arrays))
         fitted |= self._curves(losses, training.flip_ratios)
         if self.streaming:
             fitted["_optimizer_state"] = training.run.optimizer_arrays()
@@ -145,7 +152,8 @@ class Fit:
     def ended(self, fitted):
         """Tell that the estimator has taken over what was fitted: callbacks, and the checkpoint."""
         self.report.ended(fitted)
-        self.checkpoint.remove()
+        if self.processes.rank == 0:
+            self.checkpoint.remove()
 
     @cached_property
     def examples(self):
@@ -195,7 +203,7 @@ class Fit:
             max_iter=self.max_iter,
             batch_size=int(np.clip(n_rows // 20, 16, 256)) if size == "auto" else size,
             alpha=estimator.alpha,
-            device=estimator.device,
+            processes=self.processes,
             constant=self.streaming,
         )
 

@@ -41,6 +41,18 @@ class Network(nn.Module):
             if isinstance(module, Quantizer):
                 module.progress = progress
 
+    def share(self, processes):
+        """Tell every module that looks at whole batches which processes share them.
+
+        Parameters
+        ----------
+        processes : Processes
+            See :mod:`skbnn.nn.processes`.
+        """
+        for module in self.modules():
+            if hasattr(module, "processes"):
+                module.processes = processes
+
     def set_momentum(self, momentum):
         """Tell every batch norm how far a batch moves its running statistics."""
         for module in self.modules():

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from skbnn.nn.named import named
+from skbnn.nn.processes import ALONE
 
 __all__ = ["BatchNorm", "ScaleShift", "make_normalizer"]
 
@@ -40,6 +41,7 @@ class BatchNorm(nn.Module):
 
     eps = 1e-5
     momentum = 0.1
+    processes = ALONE
 
     def __init__(self, n_units, gain=None):
         super().__init__()
@@ -65,6 +67,8 @@ class BatchNorm(nn.Module):
         if not self.training:
             y = (z - self.mean) / torch.sqrt(self.var + self.eps)
             return y * self.gamma + self.beta
+        if self.processes.count > 1:
+            return self._shared(z, sample_weight)
         if sample_weight is None:
             return F.batch_norm(
                 z, self.mean, self.var, self.gamma, self.beta, True, self.momentum, self.eps
@@ -80,6 +84,20 @@ class BatchNorm(nn.Module):
         var = (share * centred.square()).sum(0)
         self.follow(mean, var * (total / (total - 1).clamp(min=1.0)))
         return centred * torch.rsqrt(var + self.eps) * self.gamma + self.beta
+
+    def _shared(self, z, sample_weight):
+        """Normalise a process's part of a batch by the statistics of the whole."""
+        z = z.to(self.gamma.dtype)
+        weight = z.new_ones(len(z), 1) if sample_weight is None else sample_weight[:, None]
+        weighted = weight * z
+        # In float64 squares and squared mean may be subtracted: one exchange for both moments.
+        parts = [part.sum(0, dtype=torch.float64) for part in (weight, weighted, weighted * z)]
+        total, first, second = self.processes.sum(torch.cat(parts)).split([1, *[z.shape[1]] * 2])
+        mean = first / total
+        var = (second / total - mean.square()).clamp(min=0)
+        self.follow(mean, var * (total / (total - 1).clamp(min=1.0)))
+        slope = torch.rsqrt(var + self.eps).to(z.dtype) * self.gamma
+        return (z - mean.to(z.dtype)) * slope + self.beta
 
     def follow(self, mean, var):
         """Let the running statistics move towards those of a batch.

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from skbnn.nn.processes import ALONE
+
 __all__ = ["Dropout", "make_generator", "uniform"]
 
 _LEVELS = 1 << 16
@@ -30,11 +32,11 @@ def make_generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def _levels(shape, generator):
+def _levels(shape, generator, stream=0):
     """Return uint16 numbers, uniform in [0, 2**16), as an ndarray: four out of each 64-bit draw."""
     seed = torch.empty((), dtype=torch.int64).random_(generator=generator)
     count = torch.Size(shape).numel()
-    draws = np.random.SFC64(int(seed)).random_raw((count + 3) // 4)
+    draws = np.random.SFC64(int(seed) + stream).random_raw((count + 3) // 4)
     return draws.view(np.uint16)[:count].reshape(shape)
 
 
@@ -69,8 +71,11 @@ class Dropout(nn.Module):
     p : float
         Probability, in [0, 1).
     generator : torch.Generator
-        Source of randomness.
+        Source of randomness; processes that share a batch draw masks of their own from it, and
+        leave it in the same state.
     """
+
+    processes = ALONE
 
     def __init__(self, p, generator):
         super().__init__()
@@ -90,5 +95,5 @@ class Dropout(nn.Module):
     def forward(self, x):  # noqa: D102
         if not self.training or self.p == 0.0:
             return x
-        kept = _levels(x.shape, self.generator) >= round(self.p * _LEVELS)
+        kept = _levels(x.shape, self.generator, self.processes.rank) >= round(self.p * _LEVELS)
         return x * torch.from_numpy(kept.view(np.int8)).to(x.device, x.dtype)

@@ -78,7 +78,7 @@ class Stages:
             technique, _ = self._chain[len(past) - 1]
             before = self.build(technique).restore(state["before"])
             self.stages = self._chain[len(past) :]
-            self._begin(before.to(self.settings(technique).device))
+            self._begin(before.to(self.settings(technique).processes.device))
         self.network.restore(state["network"])
         self.run.restore(state["optimizer"], ratios.tolist())
         self._flip_ratios = [*(done.tolist() for done in past), self.run.flip_ratios]

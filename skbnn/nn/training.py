@@ -5,6 +5,8 @@ nothing global is touched; an interrupt passes through to the caller.
 """
 
 import math
+import os
+import threading
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +23,7 @@ from skbnn.nn.inputs import Rows
 from skbnn.nn.losses import distillation, make_loss, make_regularizer
 from skbnn.nn.named import named
 from skbnn.nn.optimizers import make_optimizer
+from skbnn.nn.processes import ALONE, Processes
 
 __all__ = ["Examples", "Run", "Training", "scores_of"]
 
@@ -50,8 +53,8 @@ class Training:
     alpha : float
         Strength of the technique's regularizer, divided by the rows of a batch as
         scikit-learn's networks do.
-    device : str
-        Where to train.
+    processes : Processes
+        Where to train, and who shares the batches.
     constant : bool
         Whether the learning rate stays.
     """
@@ -60,7 +63,7 @@ class Training:
     max_iter: int
     batch_size: int
     alpha: float = 0.0
-    device: str = "cpu"
+    processes: Processes = ALONE
     constant: bool = False
 
 
@@ -107,11 +110,15 @@ class Examples(Dataset):
 
 
 class _Batches:
-    """Shuffled batches of nearly equal size, so that none is left with a single row."""
+    """Shuffled batches of nearly equal size, so that none is left with a single row.
 
-    def __init__(self, examples, batch_size, generator):
+    Of several processes each has the same batches, and a part of every one.
+    """
+
+    def __init__(self, examples, batch_size, generator, processes=ALONE):
         self.examples = examples
         self.generator = generator
+        self.processes = processes
         self.n_batches = max(1, math.ceil(len(examples) / max(2, batch_size)))
         if len(examples) < 2 * self.n_batches:
             self.n_batches = max(1, len(examples) // 2)
@@ -122,31 +129,34 @@ class _Batches:
     def __iter__(self):
         order = torch.randperm(len(self.examples), generator=self.generator).numpy()
         for index in np.array_split(order, self.n_batches):
-            yield self.examples.batch(index)
+            yield self.examples.batch(self.processes.part(index))
 
 
 class _Loss(nn.Module):
     """Weighted mean of the technique's loss, plus its regularizer on the latent weights.
 
-    Where examples have a teacher's scores, a share of the loss is that of distillation.
+    Where examples have a teacher's scores, a share of the loss is that of distillation. Of several
+    processes, each has a loss whose average over them is that of the batch.
     """
 
-    def __init__(self, technique, latent, alpha):
+    def __init__(self, technique, latent, alpha, processes=ALONE):
         super().__init__()
         self.loss = make_loss(technique.loss)
         self.regularizer = make_regularizer(technique.regularizer)
         self.latent = latent
         self.alpha = alpha
         self.taught = technique.distillation
+        self.processes = processes
 
     def forward(self, scores, target):
         y, weight, *teacher = target
         losses = self.loss(scores, y)
         for given in teacher:
             losses = torch.lerp(losses, distillation(scores, given), self.taught)
-        loss = (losses * weight).mean()
+        n_rows = self.processes.total(len(y))
+        loss = (losses * weight).sum() * self.processes.count / n_rows
         if self.alpha:
-            loss = loss + self.alpha / len(y) * sum(map(self.regularizer, self.latent))
+            loss = loss + self.alpha / n_rows * sum(map(self.regularizer, self.latent))
         return loss
 
 
@@ -199,12 +209,16 @@ def _parameter_groups(network, technique, learning_rate, separate):
 
 
 def _threads(latent, batch_size):
-    """Return a context for an epoch: one thread where an update is too small to share.
+    """Return a context for an epoch: one thread where there is too little work to share.
 
-    Threads that meet after each of its short operations cost more than they save, by far where
-    other programs keep a core busy. The limit holds for the calling thread alone.
+    Where an update is small, threads that meet after each of its short operations cost more than
+    they save, by far where other programs keep a core busy. And fits in the threads of a pool
+    share the cores out already, unless OMP_NUM_THREADS says how many there are for each of them;
+    that of the main thread has them all. The limit holds for the calling thread alone.
     """
-    if batch_size * sum(weight.numel() for weight in latent) >= _SMALL_STEP:
+    is_large = batch_size * sum(weight.numel() for weight in latent) >= _SMALL_STEP
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if is_large and (in_main_thread or "OMP_NUM_THREADS" in os.environ):
         return nullcontext
     # Torch sets its own number when a thread first asks for it, which must not come later.
     torch.get_num_threads()
@@ -237,24 +251,26 @@ class Run:
     """
 
     def __init__(self, network, examples, technique, settings, generator):
-        network.to(settings.device)
+        processes = settings.processes
+        network.to(processes.device).share(processes)
         latent = list(network.latent().values())
-        batches = _Batches(examples, settings.batch_size, generator)
+        batches = _Batches(examples, settings.batch_size, generator, processes)
         groups_of = partial(_parameter_groups, network, technique, settings.learning_rate)
         self.latent = latent
         self.flip_ratios = []
         self.examples = examples
         self.max_iter = settings.max_iter
         self.steps = _Steps(network, latent, technique, settings, len(batches))
+        self.processes = processes
         self.threads = _threads(latent, len(examples) / len(batches))
         self.net = NeuralNet(
-            network,
-            criterion=_Loss(technique, latent, settings.alpha),
+            processes.averaged(network),
+            criterion=_Loss(technique, latent, settings.alpha, processes),
             optimizer=lambda _, lr: make_optimizer(technique.optimizer, groups_of, lr),
             lr=settings.learning_rate,
             iterator_train=lambda _, batch_size: batches,
             train_split=None,
-            device=settings.device,
+            device=processes.device,
             callbacks=[self.steps],
             callbacks__print_log=None,
         )
@@ -271,7 +287,8 @@ class Run:
             self._check_finite()
             before, signs = signs, self._signs()
             self.flip_ratios.append(_flip_ratio(before, signs))
-            yield self.net.history[-1, "train_loss"]
+            loss = self.net.history[-1, "train_loss"]
+            yield self.processes.total(loss) / self.processes.count
         self.net.notify("on_train_end", X=self.examples, y=None)
 
     def _signs(self):
@@ -331,8 +348,9 @@ def scores_of(network, examples, batch_size=1024):
     """
     network.eval()
     device = next(network.parameters()).device
+    threads = _threads(network.latent().values(), batch_size)
     parts = []
-    with torch.no_grad():
+    with torch.no_grad(), threads():
         for start in range(0, len(examples), batch_size):
             index = np.arange(start, min(start + batch_size, len(examples)))
             parts.append(network(examples.rows.batch(index).to(device)).cpu())

@@ -145,4 +145,11 @@ def _n_threads(n_jobs):
         return 1
     if n_jobs == 0:
         raise ValueError("n_jobs must be positive, or negative to count from all cores.")
-    return n_jobs if n_jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + n_jobs)
+    return n_jobs if n_jobs > 0 else max(1, _n_cores() + 1 + n_jobs)
+
+
+def _n_cores():
+    """Return the number of cores that this process may use, which can be a part of all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,6 +1,7 @@
 """The training loop: batches, schedule, clip, scaling, penalty, early stopping, interrupts."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -237,6 +238,23 @@ def test_small_steps_keep_to_one_thread(monkeypatch):
     recorded(run()[1])
     assert set(seen) == {before}
     assert torch.get_num_threads() == before
+
+
+def test_fits_in_a_pool_keep_to_one_thread_each(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        Recorder, "on_batch_end", lambda self, net, **kw: seen.append(torch.get_num_threads())
+    )
+    monkeypatch.setattr(training, "_SMALL_STEP", 1)
+    default = torch.get_num_threads()
+    for name, expected in ((None, 1), ("3", default)):
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        if name is not None:
+            monkeypatch.setenv("OMP_NUM_THREADS", name)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(lambda: recorded(run()[1])).result()
+        assert set(seen) == {expected}
+        seen.clear()
 
 
 def test_weights_reach_loss_and_statistics():

@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from skbnn.nn.processes import ALONE
 from skbnn.nn.products import scaled_product
 
 __all__ = [
@@ -169,9 +170,12 @@ class Quantizer(nn.Module):
         Whether the result holds -1 and +1 alone, whatever is learned.
     shared_grid : bool
         Whether all units of weights must have the same ``unit``; set where their sums are added.
+    processes : Processes
+        Who shares the batches; a quantizer that learns from whole batches sums over them.
     """
 
     coded = False
+    processes = ALONE
     gives_signs = False
     shared_grid = False
 

@@ -16,9 +16,9 @@ class _Elastic(torch.autograd.Function):
     """Levels forward; the gradients of BiT backward."""
 
     @staticmethod
-    def forward(ctx, x, scale, shift, quantized, lowest, is_sign):
+    def forward(ctx, x, scale, shift, quantized, lowest, is_sign, count):
         ctx.save_for_backward(x, scale, shift, quantized)
-        ctx.lowest, ctx.is_sign = lowest, is_sign
+        ctx.lowest, ctx.is_sign, ctx.count = lowest, is_sign, count
         return quantized
 
     @staticmethod
@@ -29,8 +29,8 @@ class _Elastic(torch.autograd.Function):
         grad_x = grad * inside
         # The scale of a sign has the sign for its gradient, that of more levels a rounding error.
         slope = level if ctx.is_sign else torch.where(inside, level - u, level)
-        grad_scale = (grad * slope).sum() / math.sqrt(x.numel())
-        return grad_x, grad_scale.reshape(scale.shape), -grad_x.sum(0), None, None, None
+        grad_scale = (grad * slope).sum() / math.sqrt(ctx.count)
+        return grad_x, grad_scale.reshape(scale.shape), -grad_x.sum(0), None, None, None, None
 
 
 class ElasticActivations(LevelActivations):
@@ -82,14 +82,15 @@ class ElasticActivations(LevelActivations):
         return Staircase(limits[:, None] * scale + shift, codes, powers, offset, unit)
 
     def learn(self, x):  # noqa: D102
+        count = self.processes.total(x.numel())
         if not bool(self.begun):
             with torch.no_grad():
-                self.scale.copy_(self.first_scale * x.abs().mean())
+                self.scale.copy_(self.first_scale * self.processes.sum(x.abs().sum()) / count)
                 self.begun.fill_(1.0)
         scale = self.scale.clamp(min=_LEAST_SCALE)
         quantized = self.encode(x.detach()).decode(x.dtype)
         is_sign = self.n_bits == 1 and self.lowest < 0
-        return _Elastic.apply(x, scale, self.shift, quantized, self.lowest, is_sign)
+        return _Elastic.apply(x, scale, self.shift, quantized, self.lowest, is_sign, count)
 
 
 class ElasticPositiveActivations(ElasticActivations):

@@ -131,7 +131,9 @@ class BasisActivations(LevelActivations):
 
     def _improve(self, x, codes, level):
         n_levels = len(codes)
-        counts = torch.bincount(level, minlength=n_levels).to(x.dtype) / len(x)
-        sums = torch.bincount(level, weights=x, minlength=n_levels).to(x.dtype) / len(x)
+        counts = torch.bincount(level, minlength=n_levels).to(x.dtype)
+        sums = torch.bincount(level, weights=x, minlength=n_levels).to(x.dtype)
+        whole = self.processes.sum(torch.stack([counts, sums]))
+        counts, sums = whole / self.processes.total(len(x))
         gram = codes.T @ (counts[:, None] * codes)
         self.basis.copy_(_improved(self.basis, gram, codes.T @ sums))
