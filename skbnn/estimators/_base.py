@@ -4,21 +4,19 @@ A concrete estimator is its docstring, its parameters and how its network is bui
 needs torch is imported inside ``fit`` and ``to_torch``; predictions come from the packed model.
 """
 
+import os
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skbnn.estimators._callbacks import CallbackSupportMixin, FitReport, with_callbacks
-from skbnn.estimators._validation import PackedPredictions, training_set
-from skbnn.packed import PackedModel
-from skbnn.packed.rows import merge_rows
-from skbnn.techniques import Technique, get_technique, list_techniques, stages_of
+from skbnn.estimators._callbacks import CallbackSupportMixin, with_callbacks
+from skbnn.estimators._training import Fit
+from skbnn.estimators._validation import PackedPredictions, take_over, training_set
+from skbnn.techniques import Technique, get_technique, list_techniques
 
 __all__ = ["NetworkClassifier"]
 
@@ -48,6 +46,7 @@ class NetworkClassifier(
         "random_state": ["random_state"],
         "n_jobs": [None, Integral],
         "device": [str],
+        "checkpoint": [str, os.PathLike, None],
         "verbose": ["verbose"],
     }
 
@@ -62,10 +61,10 @@ class NetworkClassifier(
         """Name of the function of :mod:`skbnn.nn.networks` that builds the network."""
 
     @abstractmethod
-    def _topology(self):
+    def _topology(self, n_features):
         """Return the builder's arguments that shape the network, from the parameters."""
 
-    def _layout(self):
+    def _layout(self, n_features):
         """Return how rows are images; None where they are not."""
 
     def __sklearn_tags__(self):
@@ -91,7 +90,8 @@ class NetworkClassifier(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows. float64, float32, uint8 and bool are read as they are.
+            Rows. float64, float32, uint8 and bool are read as they are. A memory map or a Dask
+            array is read block by block, never copied as a whole.
         y : array-like of shape (n_samples,)
             Class labels.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -103,8 +103,8 @@ class NetworkClassifier(
             Fitted estimator.
         """
         go_on = self.warm_start and hasattr(self, "packed_")
-        X, y, weight = training_set(self, X, y, sample_weight, self.class_weight, reset=not go_on)
-        classes = np.unique(y)
+        data = training_set(self, X, y, sample_weight, self.class_weight, reset=not go_on)
+        classes = np.unique(data.y)
         if go_on and not np.array_equal(classes, self.classes_):
             raise ValueError(
                 f"warm_start needs the classes of the fit before, {self.classes_}, got {classes}. "
@@ -115,14 +115,14 @@ class NetworkClassifier(
                 f"{type(self).__name__} needs samples of at least 2 classes in the data, but the "
                 f"data contains only one class: {classes[0]!r}."
             )
-        self._train(X, y, weight, classes, go_on=go_on, max_iter=self.max_iter)
-        return self
+        return self._train(Fit(self, data, classes, go_on=go_on))
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Pass over some rows once, at a constant learning rate, and pack the network anew.
 
-        Input thresholds (or means and variances) are those of the first call's rows.
+        Input thresholds (or means and variances) are those of the first call's rows. Memory does
+        not grow with the calls: ``loss_curve_`` and ``flip_ratios_`` are those of the last 10,000.
 
         Parameters
         ----------
@@ -153,163 +153,19 @@ class NetworkClassifier(
                 "class_weight='balanced' is not supported for partial_fit: the class counts of "
                 "rows to come are unknown. Pass the weights as a dict or as sample_weight."
             )
-        X, y, weight = training_set(self, X, y, sample_weight, self.class_weight, reset=not go_on)
+        data = training_set(self, X, y, sample_weight, self.class_weight, reset=not go_on)
         classes = self.classes_ if go_on else np.unique(classes)
-        unknown = np.setdiff1d(y, classes)
+        unknown = np.setdiff1d(data.y, classes)
         if len(unknown):
             raise ValueError(f"y has labels that are not in classes: {unknown}.")
-        self._train(X, y, weight, classes, go_on=go_on, max_iter=1, streaming=True)
+        return self._train(Fit(self, data, classes, go_on=go_on, streaming=True))
+
+    def _train(self, fit):
+        """Train, then take over what was fitted."""
+        fitted = fit.run()
+        take_over(self, fitted)
+        fit.ended(fitted)
         return self
-
-    def _train(self, X, y, weight, classes, *, go_on, max_iter, streaming=False):
-        """Train from scratch or from the fitted state, then set the fitted attributes."""
-        from skbnn.nn.inputs import fit_input, make_input
-        from skbnn.nn.processes import processes_of
-        from skbnn.nn.randomness import make_generator
-        from skbnn.nn.stages import Stages
-        from skbnn.nn.training import EarlyStopping, Examples, Training
-
-        technique = get_technique(self.technique)
-        if not technique.packs:
-            raise ValueError(
-                f"Technique {technique.name!r} is only there for others to start from: it has "
-                "packs=False."
-            )
-        fresh = not (go_on or streaming)
-        stages = stages_of(technique, max_iter) if fresh else [(technique, max_iter)]
-        for stage, _ in stages:
-            stage.recipe(self._family)
-        processes = processes_of(self.device)
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        seed = processes.agree(seed)
-        generator = make_generator(seed)
-
-        codes = np.searchsorted(classes, y).astype(np.int64)
-        if go_on:
-            self._check_same_architecture()
-            inputs = make_input(self.packed_.operations[0])
-        else:
-            inputs = fit_input(technique, X, codes, weight, self.n_thresholds, self._layout())
-        rows = inputs.rows(X)
-        keyed = np.column_stack([rows.data, codes.astype(rows.data.dtype)])
-        index, weight, _ = merge_rows(keyed, weight)
-        weight = None if weight.min() == weight.max() else weight / weight.mean()
-        examples = Examples(rows.take(index), codes[index], weight)
-        processes.check_same(examples.y)
-        watch = None
-        if self.early_stopping and not streaming:
-            examples, held_out = self._split(examples, seed)
-            watch = EarlyStopping(held_out, self.tol, self.n_iter_no_change)
-
-        topology = self._topology()
-
-        def settings(stage):
-            rate = stage.recipe(self._family).learning_rate
-            if stage is technique:
-                rate = _either(self.learning_rate_init, rate)
-            return Training(
-                learning_rate=rate,
-                max_iter=max_iter,
-                batch_size=self._batch_size(len(examples)),
-                alpha=self.alpha,
-                processes=processes,
-                constant=streaming,
-            )
-
-        def build(stage, generator=generator):
-            recipe = stage.recipe(self._family)
-            return self._network(
-                inputs.operation,
-                len(classes),
-                stage,
-                topology,
-                init=recipe.init,
-                input_dropout=_either(self.input_dropout, recipe.input_dropout),
-                hidden_dropout=_either(self.hidden_dropout, recipe.hidden_dropout),
-                generator=generator,
-            )
-
-        training = Stages(stages, build, examples, settings, generator)
-        if go_on:
-            training.network.restore(self.state_)
-        if streaming and go_on and hasattr(self, "_optimizer_state"):
-            training.run.restore_optimizer(self._optimizer_state)
-
-        def attributes(arrays=None):
-            arrays = training.network.arrays() if arrays is None else arrays
-            frozen = build(technique, make_generator()).restore(arrays).freeze()
-            operations, unit = frozen.pack()
-            return {
-                "classes_": classes,
-                "packed_": PackedModel(operations, classes, unit),
-                "state_": arrays,
-                "technique_": technique,
-                "_fitted_topology": topology,
-            }
-
-        report = FitReport(self, X, y, max_iter)
-        losses = []
-        for epoch, loss in enumerate(training):
-            losses.append(loss)
-            watched = watch and training.is_last
-            stop = watch.update(training.network) if watched else False
-            if self.verbose and processes.rank == 0:
-                score = f", validation accuracy {watch.scores[-1]:.4f}" if watched else ""
-                print(f"epoch {epoch + 1}/{max_iter}: loss {loss:.6f}{score}")
-            # Only the last stage has a network that could predict.
-            if training.is_last:
-                stop = report.epoch_ended(epoch, attributes) or stop
-                if processes.total(bool(stop)):
-                    break
-
-        arrays = watch.best_arrays if watch else training.network.arrays()
-        fitted = attributes(processes.agree(arrays))
-        if streaming:
-            fitted["_optimizer_state"] = training.run.optimizer_arrays()
-            fitted["n_iter_"] = getattr(self, "n_iter_", 0) + 1
-            fitted["loss_curve_"] = [*getattr(self, "loss_curve_", []), *losses]
-            fitted["flip_ratios_"] = [*getattr(self, "flip_ratios_", []), *training.flip_ratios]
-        else:
-            fitted["n_iter_"], fitted["loss_curve_"] = len(losses), losses
-            fitted["flip_ratios_"] = training.flip_ratios
-        if watch:
-            fitted["validation_scores_"] = watch.scores
-            fitted["best_validation_score_"] = watch.best_score
-        # What this fit does not set would be that of a fit before.
-        for name in ("validation_scores_", "best_validation_score_", "_optimizer_state"):
-            vars(self).pop(name, None)
-        for name, value in fitted.items():
-            setattr(self, name, value)
-        report.ended(fitted)
-
-    def _check_same_architecture(self):
-        """Refuse to go on with a network of another shape than the fitted one."""
-        layout = getattr(self.packed_.operations[0], "layout", None)
-        if (self._topology(), self._layout()) != (self._fitted_topology, layout):
-            raise ValueError(
-                "Parameters that shape the network have changed since the fit before. Set them "
-                "back, or fit with warm_start=False."
-            )
-
-    def _split(self, examples, seed):
-        """Return training and validation examples, every class in both."""
-        try:
-            parts = train_test_split(
-                np.arange(len(examples)),
-                test_size=self.validation_fraction,
-                stratify=examples.y,
-                random_state=seed,
-            )
-        except ValueError as error:
-            raise ValueError(
-                "early_stopping could not set a validation part aside with every class in both "
-                f"parts: {error} Pass more rows, another validation_fraction, or "
-                "early_stopping=False."
-            ) from error
-        return tuple(examples.take(np.sort(part)) for part in parts)
-
-    def _batch_size(self, n_rows):
-        return int(np.clip(n_rows // 20, 16, 256)) if self.batch_size == "auto" else self.batch_size
 
     def to_torch(self):
         """Rebuild the frozen network as a torch module.
@@ -382,8 +238,3 @@ class NetworkClassifier(
         log_probabilities : ndarray of shape (n_samples, n_classes)
         """
         return np.log(self.predict_proba(X))
-
-
-def _either(value, default):
-    """Return the value unless it is None."""
-    return default if value is None else value

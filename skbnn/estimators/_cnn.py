@@ -90,6 +90,9 @@ class BinaryCNNClassifier(NetworkClassifier):
     device : str, default="cpu"
         Where to train, as torch names it, or ``"accelerate"`` for the processes and devices that
         ``accelerate launch`` has started: see the user guide, *From one core to a cluster*.
+    checkpoint : str or path-like, default=None
+        File from which ``fit`` goes on after it was interrupted or killed. It is replaced after
+        every epoch and removed when the fit has ended.
     verbose : bool or int, default=False
         Whether to print a line for each epoch.
 
@@ -184,6 +187,7 @@ class BinaryCNNClassifier(NetworkClassifier):
         random_state=None,
         n_jobs=None,
         device="cpu",
+        checkpoint=None,
         verbose=False,
     ):
         self.channels = channels
@@ -211,9 +215,10 @@ class BinaryCNNClassifier(NetworkClassifier):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.device = device
+        self.checkpoint = checkpoint
         self.verbose = verbose
 
-    def _topology(self):
+    def _topology(self, n_features):
         channels = positive_sizes("channels", self.channels)
         pool_sizes = self.pool_size
         if not isinstance(pool_sizes, Iterable):
@@ -234,8 +239,8 @@ class BinaryCNNClassifier(NetworkClassifier):
             "hidden_layer_sizes": positive_sizes("hidden_layer_sizes", self.hidden_layer_sizes),
         }
 
-    def _layout(self):
-        shape = image_shape_of(self.image_shape, self.n_features_in_) or (1, self.n_features_in_, 1)
+    def _layout(self, n_features):
+        shape = image_shape_of(self.image_shape, n_features) or (1, n_features, 1)
         block = self.space_to_depth
         if block == "auto":
             is_large = min(shape[:2]) >= 16 and not any(size % 2 for size in shape[:2])

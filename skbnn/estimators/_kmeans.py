@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skbnn.bits import backend, interleave, lanes_for, n_words, pack_bits, unpack_bits
-from skbnn.estimators._validation import PackedPredictions, training_set
+from skbnn.estimators._validation import PackedPredictions, take_over, training_set
 from skbnn.packed import (
     BitMatrix,
     NearestCentroid,
@@ -23,8 +23,8 @@ from skbnn.packed import (
     PackedModel,
     Thermometer,
 )
-from skbnn.packed.blocks import run_blocks
-from skbnn.packed.encode import thresholds_of
+from skbnn.packed.blocks import row_blocks, run_blocks
+from skbnn.packed.encode import refuse_not_finite, thresholds_of
 from skbnn.packed.rows import merge_rows
 
 __all__ = ["KMeansClassifier"]
@@ -158,7 +158,7 @@ class KMeansClassifier(
         self : object
             Fitted estimator.
         """
-        X, y, weight = training_set(self, X, y, sample_weight, reset=True)
+        X, y, weight, features = training_set(self, X, y, sample_weight, reset=True)
         classes, codes = np.unique(y, return_inverse=True)
         random_state = check_random_state(self.random_state)
         cluster = _cluster_bits if self.technique == "binary" else _cluster_reals
@@ -168,14 +168,18 @@ class KMeansClassifier(
         votes = np.zeros((n_clusters, len(classes)))
         np.add.at(votes, (found["labels"], codes), weight)
         owners = votes.argmax(1).astype(np.int32)
-        self.classes_ = classes
-        self.cluster_centers_ = found["centers"]
-        self.cluster_classes_ = classes[owners]
-        self.labels_ = found["labels"]
-        self.inertia_ = found["inertia"]
-        self.n_iter_ = found["n_iter"]
-        self.packed_ = PackedModel(found["operations"](owners, len(classes)), classes)
-        self._n_features_out = n_clusters
+        fitted = {
+            **features,
+            "classes_": classes,
+            "cluster_centers_": found["centers"],
+            "cluster_classes_": classes[owners],
+            "labels_": found["labels"],
+            "inertia_": found["inertia"],
+            "n_iter_": found["n_iter"],
+            "packed_": PackedModel(found["operations"](owners, len(classes)), classes),
+            "_n_features_out": n_clusters,
+        }
+        take_over(self, fitted)
         return self
 
     def transform(self, X):
@@ -207,8 +211,11 @@ class KMeansClassifier(
 
 def _cluster_reals(estimator, X, weight, random_state):
     """Cluster real rows by scikit-learn's K-means."""
-    values = X.toarray() if hasattr(X, "toarray") else X
-    values = values.astype(np.float32) + np.float32(0)
+    values = np.empty(X.shape, np.float32)
+    for start, block in row_blocks(X):
+        refuse_not_finite(block)
+        values[start : start + len(block)] = block
+    values += np.float32(0)
     index, weight, inverse = merge_rows(values, weight)
     kmeans = KMeans(
         min(estimator.n_clusters, len(index)),
@@ -232,9 +239,9 @@ def _cluster_bits(estimator, X, weight, random_state):
     """Cluster rows of thermometer bits by Hamming distance."""
     encoding = Thermometer(*thresholds_of(X, estimator.n_thresholds))
     encode = encoding.prepare(backend("auto"))
-    blocks = (X[start : start + _ROW_BLOCK] for start in range(0, X.shape[0], _ROW_BLOCK))
-    dense = (block.toarray() if hasattr(block, "toarray") else block for block in blocks)
-    words = np.concatenate([encode(np.ascontiguousarray(block))[:, 0] for block in dense])
+    words = np.empty((X.shape[0], n_words(encoding.gives.n_bits)), np.uint64)
+    for start, block in row_blocks(X):
+        words[start : start + len(block)] = encode(block)[:, 0]
     index, weight, inverse = merge_rows(words, weight)
     n_clusters = min(estimator.n_clusters, len(index))
     problem = _BitKMeans(words[index], encoding.gives.n_bits, weight)

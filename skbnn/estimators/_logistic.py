@@ -54,6 +54,9 @@ class BinaryLogisticRegression(NetworkClassifier):
     device : str, default="cpu"
         Where to train, as torch names it, or ``"accelerate"`` for the processes and devices that
         ``accelerate launch`` has started: see the user guide, *From one core to a cluster*.
+    checkpoint : str or path-like, default=None
+        File from which ``fit`` goes on after it was interrupted or killed. It is replaced after
+        every epoch and removed when the fit has ended.
     verbose : bool or int, default=False
         Whether to print a line for each epoch.
 
@@ -130,6 +133,7 @@ class BinaryLogisticRegression(NetworkClassifier):
         random_state=None,
         n_jobs=None,
         device="cpu",
+        checkpoint=None,
         verbose=False,
     ):
         self.technique = technique
@@ -148,7 +152,8 @@ class BinaryLogisticRegression(NetworkClassifier):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.device = device
+        self.checkpoint = checkpoint
         self.verbose = verbose
 
-    def _topology(self):
+    def _topology(self, n_features):
         return {"hidden_layer_sizes": ()}

@@ -61,6 +61,9 @@ class BinaryMLPClassifier(NetworkClassifier):
     device : str, default="cpu"
         Where to train, as torch names it, or ``"accelerate"`` for the processes and devices that
         ``accelerate launch`` has started: see the user guide, *From one core to a cluster*.
+    checkpoint : str or path-like, default=None
+        File from which ``fit`` goes on after it was interrupted or killed. It is replaced after
+        every epoch and removed when the fit has ended.
     verbose : bool or int, default=False
         Whether to print a line for each epoch.
 
@@ -143,6 +146,7 @@ class BinaryMLPClassifier(NetworkClassifier):
         random_state=None,
         n_jobs=None,
         device="cpu",
+        checkpoint=None,
         verbose=False,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -163,7 +167,8 @@ class BinaryMLPClassifier(NetworkClassifier):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.device = device
+        self.checkpoint = checkpoint
         self.verbose = verbose
 
-    def _topology(self):
+    def _topology(self, n_features):
         return {"hidden_layer_sizes": positive_sizes("hidden_layer_sizes", self.hidden_layer_sizes)}

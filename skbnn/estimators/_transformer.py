@@ -88,6 +88,9 @@ class BinaryTransformerClassifier(NetworkClassifier):
     device : str, default="cpu"
         Where to train, as torch names it, or ``"accelerate"`` for the processes and devices that
         ``accelerate launch`` has started: see the user guide, *From one core to a cluster*.
+    checkpoint : str or path-like, default=None
+        File from which ``fit`` goes on after it was interrupted or killed. It is replaced after
+        every epoch and removed when the fit has ended.
     verbose : bool or int, default=False
         Whether to print a line for each epoch.
 
@@ -185,6 +188,7 @@ class BinaryTransformerClassifier(NetworkClassifier):
         random_state=None,
         n_jobs=None,
         device="cpu",
+        checkpoint=None,
         verbose=False,
     ):
         self.d_model = d_model
@@ -211,15 +215,16 @@ class BinaryTransformerClassifier(NetworkClassifier):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.device = device
+        self.checkpoint = checkpoint
         self.verbose = verbose
 
-    def _topology(self):
+    def _topology(self, n_features):
         if self.d_model % self.n_heads:
             raise ValueError(f"n_heads={self.n_heads} must divide d_model={self.d_model}.")
-        shape = image_shape_of(self.image_shape, self.n_features_in_)
+        shape = image_shape_of(self.image_shape, n_features)
         patch = self.patch_size
         if patch is None:
-            patch = _patch_of(shape, self.n_features_in_)
+            patch = _patch_of(shape, n_features)
         patch = positive_sizes("patch_size", patch)
         if len(patch) == 1:
             patch = (1, *patch) if shape is None else patch * 2

@@ -1,23 +1,36 @@
 """What estimators do with rows, labels and weights: validate, then predict from packed bits."""
 
+import copy
 import math
 from collections.abc import Iterable
 from numbers import Integral
+from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    _check_y,
+    check_consistent_length,
+    check_is_fitted,
+    validate_data,
+)
 
-from skbnn.packed.encode import refuse_not_finite
+from skbnn.estimators._rows import DTYPES, DaskRows, SelectedRows, is_dask
 
-__all__ = ["DTYPES", "PackedPredictions", "image_shape_of", "positive_sizes", "training_set"]
-
-DTYPES = (np.float64, np.float32, np.uint8, np.bool_)
-"""Dtypes that are read as they are; anything else becomes float64."""
+__all__ = [
+    "PackedPredictions",
+    "TrainingSet",
+    "image_shape_of",
+    "positive_sizes",
+    "take_over",
+    "training_set",
+]
 
 _DTYPES = frozenset(map(np.dtype, DTYPES))
+_FEATURES = ("n_features_in_", "feature_names_in_")
+_LEARNED = ("_fitted_topology", "_n_features_out", "_optimizer_state")
 
 
 class PackedPredictions:
@@ -72,34 +85,79 @@ def _is_valid(X, fitted):
     )
 
 
+class TrainingSet(NamedTuple):
+    """What fit is given, validated.
+
+    Attributes
+    ----------
+    X : ndarray, CSR matrix or other source of rows
+        Rows; slices and arrays of numbers give some of them, dense or sparse.
+    y : ndarray of shape (n_rows,)
+        Labels.
+    weight : float64 ndarray of shape (n_rows,)
+        Positive weights.
+    features : dict
+        ``n_features_in_`` and, where X has names of features, ``feature_names_in_``.
+    """
+
+    X: object
+    y: np.ndarray
+    weight: np.ndarray
+    features: dict
+
+
 def training_set(estimator, X, y, sample_weight, class_weight=None, *, reset):
     """Validate what fit is given and leave out rows of weight 0.
+
+    Whether values are finite is noticed where they are read next, block by block.
 
     Parameters
     ----------
     estimator : estimator
-        Whose ``n_features_in_`` is set or checked.
+        It does not change.
     X, y, sample_weight, class_weight
         As fit got them.
     reset : bool
-        Whether to set ``n_features_in_`` instead of checking it.
+        Whether X may have other features than in the fit before.
 
     Returns
     -------
-    X : ndarray or CSR matrix, y : ndarray, weight : float64 ndarray
-        Rows, labels and positive weights.
+    data : TrainingSet
     """
-    X, y = validate_data(estimator, X, y, reset=reset, dtype=DTYPES, accept_sparse="csr")
-    refuse_not_finite(X.data if issparse(X) else X)
+    seen = copy.copy(estimator)
+    if is_dask(X):
+        y = np.asarray(y)
+        validate_data(seen, X, y, reset=reset, skip_check_array=True)
+        X, y = DaskRows(X), _check_y(y, estimator=estimator)
+        check_consistent_length(X, y)
+    else:
+        X, y = validate_data(
+            seen, X, y, reset=reset, dtype=DTYPES, accept_sparse="csr", ensure_all_finite=False
+        )
     check_classification_targets(y)
-    weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    weight = _check_sample_weight(sample_weight, y, dtype=np.float64, ensure_non_negative=True)
     weight = weight * _weights_of_classes(class_weight, y, weight)
     kept = np.flatnonzero(weight > 0)
     if len(kept) == 0:
         raise ValueError("All rows have weight 0; there is no class to learn.")
     if len(kept) < len(weight):
-        X, y, weight = X[kept], y[kept], weight[kept]
-    return X, y, weight
+        X, y, weight = SelectedRows(X, kept), y[kept], weight[kept]
+    features = {name: value for name, value in vars(seen).items() if name in _FEATURES}
+    return TrainingSet(X, y, weight, features)
+
+
+def take_over(estimator, fitted):
+    """Replace all that an estimator has learned before by other fitted attributes, in one step.
+
+    An interrupt finds the estimator as it was, or as it will be.
+    """
+    kept = {name: value for name, value in vars(estimator).items() if not _is_learned(name)}
+    estimator.__dict__ = {**kept, **fitted}
+
+
+def _is_learned(name):
+    """Whether an attribute is one that fit sets."""
+    return name in _LEARNED or (name.endswith("_") and not name.startswith("__"))
 
 
 def _weights_of_classes(class_weight, y, sample_weight):

@@ -1,18 +1,29 @@
 """Inputs of a network: how raw rows become what its first block reads.
 
-Data are prepared once, as packed bits or as standardised float32, and expanded batch by batch, so
-that a training set of bits costs a bit for each of them and not a float.
+Rows become packed bits once, and are expanded batch by batch, so that a training set of bits costs
+a bit for each of them and not a float. Real rows stay where they are, a file perhaps, and are
+standardised batch by batch. No step copies a whole training set.
 """
+
+from hashlib import blake2b
 
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from skbnn.bits import backend, pack_bits, signs, unpack_bits
+from skbnn.bits import backend, n_words, pack_bits, signs, unpack_bits
 from skbnn.nn.block import Signal
 from skbnn.nn.quantizers import make_quantizer
-from skbnn.packed.encode import Standardize, Thermometer, refuse_not_finite, thresholds_of
+from skbnn.packed.blocks import row_blocks
+from skbnn.packed.distinct import distinct_values
+from skbnn.packed.encode import (
+    Standardize,
+    Thermometer,
+    refuse_not_finite,
+    thresholds_between,
+    thresholds_of,
+)
 from skbnn.packed.images import ImageStandardize, ImageThermometer
 from skbnn.packed.rows import merge_rows
 
@@ -26,53 +37,78 @@ class Rows(Dataset):
 
     Parameters
     ----------
-    data : ndarray of shape (n_rows, ...)
-        One prepared row each; equal rows are equal byte for byte.
+    data : ndarray or other matrix of shape (n_prepared, ...)
+        One prepared row each.
+    index : int64 ndarray of shape (n_rows,), default=None
+        Numbers of the rows that count, in their order; all by default.
     """
 
-    def __init__(self, data):
+    def __init__(self, data, index=None):
         self.data = data
+        self.index = np.arange(data.shape[0]) if index is None else index
 
     def __len__(self):
         """Return the number of rows."""
-        return len(self.data)
+        return len(self.index)
 
     def take(self, index):
-        """Return some of the rows as rows of the same kind."""
+        """Return some of the rows as rows of the same kind, without copying them."""
         raise TypeError(f"{type(self).__name__} defines no take(index).")
 
     def batch(self, index):
         """Return some of the rows as a Tensor of shape (n, n_in): float32, or int8 for signs."""
         raise TypeError(f"{type(self).__name__} defines no batch(index).")
 
+    def keys(self):
+        """Return an ndarray of shape (n_prepared, ...): equal rows are equal byte for byte."""
+        raise TypeError(f"{type(self).__name__} defines no keys().")
+
 
 class CodedRows(Rows):
-    """Rows of packed sign bits: uint64 words of shape (n_rows, n_words(n_bits))."""
+    """Rows of packed sign bits: uint64 words of shape (n_prepared, n_words(n_bits))."""
 
-    def __init__(self, data, n_bits):
-        super().__init__(data)
+    def __init__(self, data, n_bits, index=None):
+        super().__init__(data, index)
         self.n_bits = n_bits
 
     def take(self, index):  # noqa: D102
-        return CodedRows(self.data[index], self.n_bits)
+        return CodedRows(self.data, self.n_bits, self.index[index])
 
     def batch(self, index):  # noqa: D102
-        return torch.from_numpy(signs(unpack_bits(self.data[index], self.n_bits)))
+        return torch.from_numpy(signs(unpack_bits(self.data[self.index[index]], self.n_bits)))
+
+    def keys(self):  # noqa: D102
+        return self.data
 
 
 class RealRows(Rows):
-    """Rows of raw float32 features, standardised batch by batch."""
+    """Raw rows, wherever they are, standardised batch by batch.
 
-    def __init__(self, data, means, scales):
-        super().__init__(data)
-        self.means = means
-        self.scales = scales
+    Parameters
+    ----------
+    data : ndarray, sparse array, or what gives rows of either for a slice or an array of numbers
+        Raw rows.
+    columns : int ndarray of shape (n_used,)
+        Feature of each element of a prepared row.
+    means, scales : float32 ndarray of shape (n_used,)
+        Mean and reciprocal standard deviation of each.
+    index : int64 ndarray of shape (n_rows,), default=None
+        Numbers of the rows that count.
+    """
+
+    def __init__(self, data, columns, means, scales, index=None):
+        super().__init__(data, index)
+        self.columns, self.means, self.scales = columns, means, scales
 
     def take(self, index):  # noqa: D102
-        return RealRows(self.data[index], self.means, self.scales)
+        return RealRows(self.data, self.columns, self.means, self.scales, self.index[index])
 
     def batch(self, index):  # noqa: D102
-        return torch.from_numpy((self.data[index] - self.means) * self.scales)
+        values = _gather(self.data, self.index[index], self.columns)
+        return torch.from_numpy((values - self.means) * self.scales)
+
+    def keys(self):  # noqa: D102
+        return _digests(self.data, self.columns)
 
 
 class Input(nn.Module):
@@ -135,9 +171,11 @@ class ThermometerInput(Input):
         return cls(Thermometer(*thresholds_of(X, n_thresholds)))
 
     def rows(self, X):  # noqa: D102
-        encode = self.operation.prepare(backend("auto"))
-        words = np.concatenate([encode(block)[:, 0] for block in _blocks(X)])
-        return CodedRows(words, self.operation.gives.n_bits)
+        encode, n_bits = self.operation.prepare(backend("auto")), self.operation.gives.n_bits
+        words = np.empty((X.shape[0], n_words(n_bits)), np.uint64)
+        for start, block in row_blocks(X):
+            words[start : start + len(block)] = encode(block)[:, 0]
+        return CodedRows(words, n_bits)
 
     def forward(self, X):
         """Return the +-1 codes of raw rows as a float64 Tensor."""
@@ -155,10 +193,7 @@ class StandardizeInput(Input):
         return cls(Standardize(used, means, scales, X.shape[1]))
 
     def rows(self, X):  # noqa: D102
-        op = self.operation
-        # Adding 0 makes -0.0 and 0.0 the same row.
-        kept = [b[:, op.columns].astype(np.float32) + np.float32(0) for b in _blocks(X)]
-        return RealRows(np.concatenate(kept), op.means, op.scales)
+        return RealRows(X, self.operation.columns, self.operation.means, self.operation.scales)
 
     def forward(self, X):
         """Return standardised raw rows as a float64 Tensor."""
@@ -174,22 +209,24 @@ class ThermometerImages(Input):
     @classmethod
     def fit(cls, X, y, sample_weight, n_thresholds, layout=None):  # noqa: D102
         dtype = np.uint8 if X.dtype in (np.uint8, np.bool_) else np.float32
-        distinct = [np.empty(0, dtype)] * layout.shape[2]
-        for block in _blocks(X):
-            channels = block.astype(dtype).reshape(-1, len(distinct)).T
-            distinct = [np.union1d(*pair) for pair in zip(distinct, channels, strict=True)]
+        n_channels = layout.shape[2]
+        blocks = (
+            block.astype(dtype, copy=False).reshape(-1, n_channels) for block in _finite_blocks(X)
+        )
         # Thresholds are quantiles of distinct values, so these stand for all pixels.
-        fitted = [thresholds_of(values[:, None], n_thresholds) for values in distinct]
+        distinct = distinct_values(blocks, n_channels, dtype)
+        fitted = [thresholds_between([values], n_thresholds, dtype) for values in distinct]
         counts, thresholds = (np.concatenate(parts) for parts in zip(*fitted, strict=True))
         return cls(ImageThermometer(counts, thresholds, layout))
 
     def rows(self, X):  # noqa: D102
         encode, code = self.operation.prepare(backend("auto")), self.operation.gives
-        words = []
-        for block in _blocks(X):
+        words = np.empty((X.shape[0], n_words(code.n_bits)), np.uint64)
+        for start, block in row_blocks(X):
             pixels = unpack_bits(encode(block), code.shape[2])
-            words.append(pack_bits(pixels.reshape(len(block), code.n_bits)))
-        return CodedRows(np.concatenate(words), code.n_bits)
+            packed = pack_bits(pixels.reshape(len(block), code.n_bits))
+            words[start : start + len(block)] = packed
+        return CodedRows(words, code.n_bits)
 
     def forward(self, X):
         """Return the +-1 codes of raw rows as a float64 Tensor."""
@@ -207,10 +244,7 @@ class StandardizeImages(Input):
         return cls(ImageStandardize(*_moments(X, y, sample_weight, layout.shape[2]), layout))
 
     def rows(self, X):  # noqa: D102
-        columns, means, scales = self._elements(np.float32)
-        # Adding 0 makes -0.0 and 0.0 the same row.
-        kept = [block[:, columns].astype(np.float32) + np.float32(0) for block in _blocks(X)]
-        return RealRows(np.concatenate(kept), means, scales)
+        return RealRows(X, *self._elements(np.float32))
 
     def forward(self, X):
         """Return standardised raw rows as a float64 Tensor."""
@@ -278,35 +312,58 @@ def _moments(X, y, sample_weight, n_channels):
 
     Feature j belongs to channel ``j % n_channels``.
     """
-    values = np.concatenate([block.astype(np.float32) for block in _blocks(X)])
-    # Merged first, so that repeated and weighted rows give the same bits of mean and scale.
-    index, weight, _ = merge_rows(np.column_stack([values + np.float32(0), y]), sample_weight)
-    values, share = values[index], weight / weight.sum()
-    parts = [slice(start, start + 64) for start in range(0, X.shape[1], 64)]
     of_channels = (X.shape[1] // n_channels, n_channels)
+    lows, highs = np.full(X.shape[1], np.inf), np.full(X.shape[1], -np.inf)
+    for block in _finite_blocks(X):
+        values = block.astype(np.float32, copy=False)
+        lows, highs = np.minimum(lows, values.min(0)), np.maximum(highs, values.max(0))
+    used = lows.reshape(of_channels).min(0) < highs.reshape(of_channels).max(0)
+    columns = np.flatnonzero(np.tile(used, of_channels[0]))
+    # Merged first, so that repeated and weighted rows give the same bits of mean and scale.
+    index, weight, _ = merge_rows(_digests(X, columns), sample_weight, y)
+    share, of_channels = weight / weight.sum(), (of_channels[0], -1)
 
-    def per_channel(reduce, dtype, join=np.mean):
-        found = np.empty(X.shape[1], dtype)
-        for part in parts:
-            found[part] = reduce(values[:, part], part)
-        return join(found.reshape(of_channels), 0)
+    def average(function):
+        total = np.zeros(len(columns))
+        for start in range(0, len(index), _ROW_BLOCK):
+            rows = slice(start, start + _ROW_BLOCK)
+            total += share[rows] @ function(_gather(X, index[rows], columns).astype(np.float64))
+        return total.reshape(of_channels).mean(0)
 
-    means = per_channel(lambda block, _: share @ block.astype(np.float64), np.float64)
-    of_features = np.tile(means, of_channels[0])
-    variances = per_channel(
-        lambda block, part: share @ np.square(block.astype(np.float64) - of_features[part]),
-        np.float64,
-    )
-    lows = per_channel(lambda block, _: block.min(0), np.float32, np.min)
-    highs = per_channel(lambda block, _: block.max(0), np.float32, np.max)
-    used = np.flatnonzero(lows < highs).astype(np.int32)
-    return used, means[used].astype(np.float32), (1 / np.sqrt(variances[used])).astype(np.float32)
+    means = average(lambda values: values)
+    of_columns = np.tile(means, of_channels[0])
+    variances = average(lambda values: np.square(values - of_columns))
+    used = np.flatnonzero(used).astype(np.int32)
+    return used, means.astype(np.float32), (1 / np.sqrt(variances)).astype(np.float32)
 
 
-def _blocks(X):
-    """Yield the rows of a matrix in dense, contiguous blocks, checked to be finite."""
-    for start in range(0, X.shape[0], _ROW_BLOCK):
-        block = X[start : start + _ROW_BLOCK]
-        block = np.ascontiguousarray(block.toarray() if hasattr(block, "toarray") else block)
+def _gather(X, index, columns):
+    """Return elements of rows as float32."""
+    rows = X[index]
+    return _elements(rows.toarray() if hasattr(rows, "toarray") else rows, columns)
+
+
+def _elements(rows, columns):
+    """Return elements of dense rows as float32; adding 0 makes -0.0 and 0.0 the same number."""
+    return rows.take(columns, 1).astype(np.float32) + np.float32(0)
+
+
+def _digests(X, columns):
+    """Return 16 bytes for each row that stand for its elements as float32.
+
+    They are cryptographic digests: different rows have the same one with a chance of 2**-128.
+    """
+    digests = np.empty((X.shape[0], 2), np.uint64)
+    for start, block in row_blocks(X):
+        refuse_not_finite(block)
+        parts = [blake2b(row, digest_size=16).digest() for row in _elements(block, columns)]
+        found = np.frombuffer(b"".join(parts), np.uint64)
+        digests[start : start + len(block)] = found.reshape(-1, 2)
+    return digests
+
+
+def _finite_blocks(X):
+    """Yield the rows of a matrix in dense blocks, checked to be finite."""
+    for _, block in row_blocks(X):
         refuse_not_finite(block)
         yield block

@@ -2,6 +2,9 @@
 
 from dataclasses import replace
 
+import numpy as np
+import torch
+
 from skbnn.nn.training import Examples, Run, scores_of
 
 __all__ = ["Stages"]
@@ -39,7 +42,7 @@ class Stages:
     def __init__(self, stages, build, examples, settings, generator):
         self.stages, self.build, self.settings = list(stages), build, settings
         self.examples, self.generator = examples, generator
-        self._flip_ratios = []
+        self._chain, self._flip_ratios, self._before = self.stages[:], [], {}
         self._begin(None)
 
     @property
@@ -58,12 +61,36 @@ class Stages:
             self._begin(self.network)
             yield from self.run
 
+    def state(self):
+        """Return what :meth:`restore` goes on from after an epoch: dicts, lists and arrays."""
+        return {
+            "before": self._before,
+            "flip_ratios": [np.array(ratios, np.float64) for ratios in self._flip_ratios],
+            "network": self.network.arrays(),
+            "optimizer": self.run.optimizer_arrays(),
+            "generator": self.generator.get_state().numpy(),
+        }
+
+    def restore(self, state):
+        """Go on from a state, so that what follows is what would have followed then."""
+        *past, ratios = state["flip_ratios"]
+        if past:
+            technique, _ = self._chain[len(past) - 1]
+            before = self.build(technique).restore(state["before"])
+            self.stages = self._chain[len(past) :]
+            self._begin(before.to(self.settings(technique).device))
+        self.network.restore(state["network"])
+        self.run.restore(state["optimizer"], ratios.tolist())
+        self._flip_ratios = [*(done.tolist() for done in past), self.run.flip_ratios]
+        self.generator.set_state(torch.from_numpy(state["generator"].copy()))
+
     def _begin(self, before):
         """Build the next network and what trains it."""
         technique, epochs = self.stages.pop(0)
         self.network = self.build(technique)
         examples = self.examples
         if before is not None:
+            self._before = before.arrays()
             self.network.adopt(before)
             if technique.distillation:
                 taught = scores_of(before, examples)

@@ -25,7 +25,7 @@ from skbnn.nn.named import named
 from skbnn.nn.optimizers import make_optimizer
 from skbnn.nn.processes import ALONE, Processes
 
-__all__ = ["EarlyStopping", "Examples", "Run", "Training", "accuracy", "scores_of"]
+__all__ = ["Examples", "Run", "Training", "scores_of"]
 
 _LAST_RATE = 1e-3
 _SMALL_STEP = 1 << 23
@@ -170,6 +170,7 @@ class _Steps(Callback):
         self.is_whole = not settings.constant
         schedule = technique.schedule if self.is_whole else "constant"
         self.schedule = named("schedule", _SCHEDULES, schedule)
+        self.n_batches = n_batches
         self.total = settings.max_iter * n_batches
         self.step = 0
 
@@ -260,6 +261,7 @@ class Run:
         self.examples = examples
         self.max_iter = settings.max_iter
         self.processes = processes
+        self.steps = _Steps(network, latent, technique, settings, len(batches))
         self.threads = _threads(latent, len(examples) / len(batches))
         self.net = NeuralNet(
             processes.averaged(network),
@@ -269,7 +271,7 @@ class Run:
             iterator_train=lambda _, batch_size: batches,
             train_split=None,
             device=processes.device,
-            callbacks=[_Steps(network, latent, technique, settings, len(batches))],
+            callbacks=[self.steps],
             callbacks__print_log=None,
         )
         self.net.initialize()
@@ -278,7 +280,7 @@ class Run:
         """Yield the mean training loss of each epoch as it ends."""
         self.net.notify("on_train_begin", X=self.examples, y=None)
         signs = self._signs()
-        for _ in range(self.max_iter):
+        for _ in range(self.max_iter - len(self.flip_ratios)):
             # Not fit or partial_fit: both swallow an interrupt and return a half-trained network.
             with self.threads():
                 self.net.fit_loop(self.examples, epochs=1)
@@ -302,21 +304,30 @@ class Run:
             )
 
     def optimizer_arrays(self):
-        """Return the optimizer's state as NumPy arrays, one dict for each parameter."""
+        """Return the optimizer's state as NumPy arrays, a dict by the number of a parameter."""
         state = self.net.optimizer_.state_dict()["state"]
-        return [
-            {name: value.cpu().numpy().copy() for name, value in state[i].items()}
-            for i in sorted(state)
-        ]
+        return {
+            str(i): {name: value.cpu().numpy().copy() for name, value in values.items()}
+            for i, values in state.items()
+        }
 
     def restore_optimizer(self, arrays):
         """Go on with the optimizer's state of :meth:`optimizer_arrays`."""
         full = self.net.optimizer_.state_dict()
         full["state"] = {
-            i: {name: torch.from_numpy(value.copy()) for name, value in state.items()}
-            for i, state in enumerate(arrays)
+            int(i): {name: torch.from_numpy(value.copy()) for name, value in values.items()}
+            for i, values in arrays.items()
         }
         self.net.optimizer_.load_state_dict(full)
+
+    def restore(self, optimizer, flip_ratios):
+        """Go on after some epochs, with the optimizer's state and flip ratios of then.
+
+        The network itself is restored by its owner.
+        """
+        self.restore_optimizer(optimizer)
+        self.flip_ratios = list(flip_ratios)
+        self.steps.step = len(flip_ratios) * self.steps.n_batches
 
 
 def scores_of(network, examples, batch_size=1024):
@@ -350,68 +361,3 @@ def _flip_ratio(before, after):
     """Return the share of signs that differ."""
     flips = sum(int((a ^ b).sum()) for a, b in zip(before, after, strict=True))
     return flips / max(1, sum(signs.numel() for signs in after))
-
-
-def accuracy(network, examples, batch_size=1024):
-    """Return the weighted accuracy of a network on examples.
-
-    Parameters
-    ----------
-    network : Network
-        In any mode; it is in evaluation mode afterwards.
-    examples : Examples
-        Rows to classify.
-    batch_size : int, default=1024
-        Rows at once.
-
-    Returns
-    -------
-    accuracy : float
-    """
-    hits = scores_of(network, examples, batch_size).argmax(1) == examples.y
-    return float(np.average(hits, weights=examples.sample_weight))
-
-
-class EarlyStopping:
-    """Watches the accuracy on validation rows and keeps the best network.
-
-    Parameters
-    ----------
-    examples : Examples
-        Validation rows.
-    tol : float
-        What counts as better.
-    patience : int
-        Epochs without a better score before training stops.
-
-    Attributes
-    ----------
-    scores : list of float
-        Accuracy after each epoch.
-    best_score : float
-        The best of them.
-    best_arrays : dict of str to ndarray
-        The network's arrays at that epoch.
-    """
-
-    def __init__(self, examples, tol, patience):
-        self.examples = examples
-        self.tol = tol
-        self.patience = patience
-        self.scores = []
-        self.best_score = -math.inf
-        self.best_arrays = None
-        self.reference = -math.inf
-        self.waited = 0
-
-    def update(self, network):
-        """Score the network and return whether training should stop."""
-        score = accuracy(network, self.examples)
-        self.scores.append(score)
-        if score > self.best_score:
-            self.best_score, self.best_arrays = score, network.arrays()
-        if score > self.reference + self.tol:
-            self.reference, self.waited = score, 0
-        else:
-            self.waited += 1
-        return self.waited >= self.patience

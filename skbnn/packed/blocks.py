@@ -1,13 +1,19 @@
-"""Rows in blocks that stay in cache, shared out over threads."""
+"""Rows in blocks: small ones that stay in cache, shared out over threads, and larger ones.
+
+Rows in a memory map are given back block by block, so that a file may be larger than memory.
+"""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-__all__ = ["check_rows", "run_blocks"]
+from skbnn.packed.mapped import MappedRows
+
+__all__ = ["check_rows", "row_blocks", "run_blocks"]
 
 _ROW_BLOCK = 512
+_BLOCK_BYTES = 1 << 25
 _DTYPES = frozenset(np.dtype(t) for t in (np.float32, np.float64, np.uint8, np.bool_))
 
 
@@ -71,14 +77,19 @@ def run_blocks(run, X, *, n_jobs=1, smallest=0, largest=_ROW_BLOCK):
         largest = min(largest, _ROW_BLOCK)
     n_threads = max(1, min(_n_threads(n_jobs), n_rows // max(1, smallest)))
     size = largest if n_threads == 1 else min(largest, max(_ROW_BLOCK, n_rows // (4 * n_threads)))
+    pages = MappedRows(X)
     if n_rows <= size:
-        return run(_block(X))
+        results = run(_block(X))
+        pages.give_back(0, n_rows)
+        return results
     # No rows have results too, and tell of what shape they are.
     none = run(_block(X[:0]))
     out = np.empty((n_rows, *none.shape[1:]), none.dtype)
 
     def run_block(start):
-        out[start : start + size] = run(_block(X[start : start + size]))
+        stop = start + size
+        out[start:stop] = run(_block(X[start:stop]))
+        pages.give_back(start, stop)
 
     starts = range(0, n_rows, size)
     if n_threads > 1:
@@ -89,6 +100,29 @@ def run_blocks(run, X, *, n_jobs=1, smallest=0, largest=_ROW_BLOCK):
         for start in starts:
             run_block(start)
     return out
+
+
+def row_blocks(X):
+    """Yield the rows of a matrix in dense blocks of some megabytes.
+
+    Parameters
+    ----------
+    X : ndarray, sparse array, or what has a shape and gives rows of either for a slice
+        Rows.
+
+    Yields
+    ------
+    start : int
+        Number of the block's first row.
+    block : C-contiguous ndarray of shape (n, n_features)
+        Its rows.
+    """
+    pages = MappedRows(X)
+    # A float64 an element, which is what a sparse block may become.
+    size = max(1, _BLOCK_BYTES // max(1, 8 * X.shape[1]))
+    for start in range(0, X.shape[0], size):
+        yield start, _block(X[start : start + size])
+        pages.give_back(start, start + size)
 
 
 def _block(rows):

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from skbnn.bits import n_words, threshold_layout
+from skbnn.packed.blocks import row_blocks
 from skbnn.packed.checks import require, require_array
+from skbnn.packed.distinct import distinct_values
 from skbnn.packed.operation import Operation, register
 from skbnn.packed.values import BitCode, Raw, Reals
 
@@ -23,6 +25,7 @@ __all__ = [
     "refuse",
     "refuse_not_finite",
     "require_columns",
+    "thresholds_between",
     "thresholds_of",
 ]
 
@@ -241,8 +244,9 @@ def thresholds_of(X, n_thresholds, strategy="distinct"):
         Thresholds per feature, 1 to 255. A feature with fewer distinct values gets fewer.
     strategy : {"distinct", "quantile", "uniform"}, default="distinct"
         ``"distinct"``: quantiles of each feature's distinct values, near equal steps on pixels,
-        robust on tables, untouched by repeated rows. ``"quantile"``: quantiles of all values.
-        ``"uniform"``: equal steps from the least to the greatest value.
+        robust on tables, untouched by repeated rows; of features with more than 16,384 distinct
+        values a sample of so many counts; it takes one pass over the rows. ``"quantile"``:
+        quantiles of all values. ``"uniform"``: equal steps from the least to the greatest value.
 
     Returns
     -------
@@ -256,18 +260,54 @@ def thresholds_of(X, n_thresholds, strategy="distinct"):
         If X holds NaN, or values that are infinite as float32.
     """
     dtype = np.uint8 if X.dtype in (np.uint8, np.bool_) else np.float32
-    planes = np.full((n_thresholds, X.shape[1]), np.nan)
-    counts = np.zeros(X.shape[1], np.uint8)
-    for feature, column in enumerate(_columns(X, dtype)):
-        cuts = _STRATEGIES[strategy](column, np.arange(1, n_thresholds + 1) / (n_thresholds + 1))
-        counts[feature] = len(cuts)
-        # Adding 0 makes -0.0 and 0.0 the same threshold, whatever the order of the rows.
-        planes[: len(cuts), feature] = cuts + 0.0
+    gather, cut = _STRATEGIES[strategy]
+    return thresholds_between(gather(X, dtype), n_thresholds, dtype, cut)
+
+
+def thresholds_between(columns, n_thresholds, dtype, cut=None):
+    """Choose the thresholds of a thermometer code from the values of its features.
+
+    Parameters
+    ----------
+    columns : iterable of ndarray
+        The values of each feature: the distinct ones, unless ``cut`` needs others.
+    n_thresholds : int
+        Thresholds per feature.
+    dtype : {numpy.uint8, numpy.float32}
+        Type of the thresholds.
+    cut : callable, default=None
+        Maps a feature's values and shares in (0, 1) to its thresholds; quantiles of the distinct
+        values by default.
+
+    Returns
+    -------
+    counts, thresholds : ndarray
+        See :func:`thresholds_of`.
+    """
+    cut, shares = cut or _distinct_cuts, np.arange(1, n_thresholds + 1) / (n_thresholds + 1)
+    # Adding 0 makes -0.0 and 0.0 the same threshold, whatever the order of the rows.
+    found = [cut(column, shares) + 0.0 for column in columns]
+    planes = np.full((n_thresholds, len(found)), np.nan)
+    for feature, cuts in enumerate(found):
+        planes[: len(cuts), feature] = cuts
+    counts = np.array([len(cuts) for cuts in found], np.uint8)
     return counts, planes[~np.isnan(planes)].astype(dtype)
 
 
+def _distinct_columns(X, dtype):
+    """Return the distinct values of each column, in one pass over the rows."""
+    X = X.tocsr() if hasattr(X, "tocsr") else X
+
+    def blocks():
+        for _, block in row_blocks(X):
+            refuse_not_finite(block)
+            yield block.astype(dtype, copy=False)
+
+    return distinct_values(blocks(), X.shape[1], dtype)
+
+
 def _columns(X, dtype):
-    """Yield the columns of a dense or sparse matrix, contiguous, dense and finite."""
+    """Yield whole columns of a dense or sparse matrix, contiguous, dense and finite."""
     X = X.tocsc() if hasattr(X, "tocsc") else X
     # Some columns at a time: a column alone would read the whole of a dense X each.
     for start in range(0, X.shape[1], 64):
@@ -300,9 +340,9 @@ def _part(distinct, upper, dtype):
     return np.where(middle > below, middle, above)
 
 
-def _distinct_cuts(column, shares):
-    distinct = _distinct(column)
-    return _part(distinct, np.round(shares * len(distinct)).astype(int), column.dtype)
+def _distinct_cuts(distinct, shares):
+    distinct, dtype = distinct.astype(np.float64), distinct.dtype
+    return _part(distinct, np.round(shares * len(distinct)).astype(int), dtype)
 
 
 def _quantile_cuts(column, shares):
@@ -324,7 +364,7 @@ def _uniform_cuts(column, shares):
 
 
 _STRATEGIES = {
-    "distinct": _distinct_cuts,
-    "quantile": _quantile_cuts,
-    "uniform": _uniform_cuts,
+    "distinct": (_distinct_columns, _distinct_cuts),
+    "quantile": (_columns, _quantile_cuts),
+    "uniform": (_columns, _uniform_cuts),
 }

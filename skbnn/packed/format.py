@@ -5,21 +5,15 @@ checksum, every field of every operation (their classes refuse wrong dtypes, sha
 ranges) and how the operations fit together before a model exists, and refuses anything else with
 one :class:`ValueError`.
 
-A safetensors file is eight bytes of header length, a JSON header that places each array, and the
-arrays' bytes. Ours has two metadata entries. ``"sha256"`` comes first, so that its place is the
-same in files of every version; it is the digest of all the file's bytes, with zeros for its own 64
-digits, and is checked before anything is parsed. ``"skbnn"`` is itself JSON: format version,
-operations with their plain fields, classes, probability scale and the version of the package.
+The container is that of :mod:`skbnn.packed.container`. Its metadata entry ``"skbnn"`` is JSON:
+format version, operations with their plain fields, classes, probability scale and the version of
+the package.
 
 The format version is raised by every change of what a file means, except for new kinds of
 operations, which older readers refuse by their names. Readers keep reading every older version.
 """
 
-import hashlib
-import json
-import math
 import os
-import secrets
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
@@ -27,6 +21,13 @@ import numpy as np
 
 from skbnn.bits import backend as kernels_of
 from skbnn.packed.checks import require
+from skbnn.packed.container import (
+    from_container,
+    json_text,
+    parse_json,
+    replace_file,
+    to_container,
+)
 from skbnn.packed.images import ImageLayout
 from skbnn.packed.model import PackedModel
 from skbnn.packed.operation import OPERATIONS
@@ -36,15 +37,7 @@ from skbnn.packed.windows import Window
 __all__ = ["FORMAT_VERSION", "arrays_of", "from_bytes", "load", "save", "to_bytes"]
 
 FORMAT_VERSION = 1
-_DTYPES = {
-    "U8": np.uint8,
-    "I16": np.int16,
-    "I32": np.int32,
-    "I64": np.int64,
-    "U64": np.uint64,
-    "F32": np.float32,
-}
-_CODES = {np.dtype(dtype): code for code, dtype in _DTYPES.items()}
+_DTYPES = ("U8", "I16", "I32", "I64", "U64", "F32")
 _VALUES = {
     "bit-matrix": BitMatrix,
     "bit-code": BitCode,
@@ -59,9 +52,6 @@ _LABELS = tuple(
     "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split()
 )
 _METADATA = {"format_version", "skbnn_version", "operations", "classes", "probability_scale"}
-_MAX_HEADER = 1 << 24
-_START = b'{"__metadata__":{"sha256":"'
-_DIGITS = slice(8 + len(_START), 8 + len(_START) + 64)
 
 
 def save(model, path):
@@ -74,17 +64,7 @@ def save(model, path):
     path : str or path-like
         File to write.
     """
-    path, data = Path(path), to_bytes(model)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    replace_file(path, to_bytes(model))
 
 
 def load(path, backend="auto"):
@@ -138,18 +118,6 @@ def to_bytes(model):
     operations = []
     for index, operation in enumerate(model.operations):
         operations.append(_encode(operation, f"{index}", arrays))
-    chunks, header, position = [], {}, 0
-    # Widest elements first keeps every array aligned to its own element size.
-    for name, array in sorted(arrays.items(), key=lambda item: -item[1].itemsize):
-        chunk = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-        span = [position, position + len(chunk)]
-        header[name] = {
-            "dtype": _CODES[array.dtype],
-            "shape": list(array.shape),
-            "data_offsets": span,
-        }
-        chunks.append(chunk)
-        position += len(chunk)
     metadata = {
         "format_version": FORMAT_VERSION,
         "skbnn_version": _version(),
@@ -157,24 +125,13 @@ def to_bytes(model):
         "classes": {"dtype": _class_dtype(model.classes), "labels": model.classes.tolist()},
         "probability_scale": model.probability_scale,
     }
-    entries = {"sha256": "0" * 64, "skbnn": _json(metadata)}
-    head = _json({"__metadata__": entries, **header}).encode()
-    head += b" " * (-len(head) % 8)
-    require(len(head) <= _MAX_HEADER, "The class labels are too long to be saved.")
-    data = bytearray(b"".join([len(head).to_bytes(8, "little"), head, *chunks]))
-    data[_DIGITS] = _digest(data)
-    return bytes(data)
+    return to_container("skbnn", json_text(metadata), arrays)
 
 
 def from_bytes(data, backend="auto"):
     """Return the model whose file has these bytes; see :func:`load`."""
-    require(data.startswith(_START, 8), "it does not begin as such a file does.")
-    require(data[_DIGITS] == _digest(data), "its checksum does not match: it is damaged.")
-    header, body = _split(data)
-    entries = header.pop("__metadata__")
-    known = set(entries) == {"sha256", "skbnn"} and isinstance(entries["skbnn"], str)
-    require(known, "its container has missing or unknown metadata.")
-    metadata = _parse(entries["skbnn"])
+    text, read_arrays = from_container("skbnn", data)
+    metadata = parse_json(text)
     version = metadata.get("format_version")
     require(type(version) is int and version >= 1, "it names no format version.")
     require(
@@ -184,7 +141,7 @@ def from_bytes(data, backend="auto"):
     )
     require(set(metadata) == _METADATA, "its metadata has missing or unknown fields.")
     require(isinstance(metadata["skbnn_version"], str), "it names no version of skbnn.")
-    arrays = _arrays(header, body)
+    arrays = read_arrays(_DTYPES)
     operations = tuple(_decode(item, arrays) for item in _list(metadata, "operations"))
     require(not arrays, f"it holds arrays that no operation uses: {sorted(arrays)}.")
     scale = metadata["probability_scale"]
@@ -261,61 +218,6 @@ def _is_a(value, hint):
     return isinstance(value, hint)
 
 
-def _split(data):
-    """Return the header and the arrays' bytes of a safetensors container."""
-    length = int.from_bytes(data[:8], "little")
-    require(length <= min(_MAX_HEADER, len(data) - 8), "its header is longer than the file.")
-    header = _parse(data[8 : 8 + length].decode())
-    return header, memoryview(data)[8 + length :]
-
-
-def _parse(text):
-    """Return the object of a JSON text, refusing repeated keys and numbers that JSON has not."""
-
-    def unique(pairs):
-        names = [name for name, _ in pairs]
-        require(len(set(names)) == len(names), "a JSON key is repeated.")
-        return dict(pairs)
-
-    def refuse(constant):
-        raise ValueError(f"the JSON holds {constant}.")
-
-    parsed = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
-    require(isinstance(parsed, dict), "its JSON is no object.")
-    return parsed
-
-
-def _arrays(header, body):
-    """Return the arrays that a header places: end to end, no gap, no overlap, no rest."""
-    arrays, position = {}, 0
-    entries = [(name, *_entry(name, entry)) for name, entry in header.items()]
-    for name, dtype, shape, start, stop in sorted(entries, key=lambda entry: entry[3:]):
-        require(start == position, f"array {name!r} overlaps another or leaves a gap.")
-        require(stop - start == math.prod(shape) * dtype.itemsize, f"array {name!r} is misplaced.")
-        require(stop <= len(body), f"array {name!r} lies beyond the end of the file.")
-        flat = np.frombuffer(body[start:stop], dtype.newbyteorder("<"))
-        arrays[name] = flat.reshape(shape).astype(dtype)
-        arrays[name].flags.writeable = False
-        position = stop
-    require(position == len(body), "it holds bytes that belong to no array.")
-    return arrays
-
-
-def _entry(name, entry):
-    """Return dtype, shape, start and stop of one array in a header."""
-    require(isinstance(entry, dict), f"array {name!r} is not described.")
-    require(set(entry) == {"dtype", "shape", "data_offsets"}, f"array {name!r} is misdescribed.")
-    shape, span = entry["shape"], entry["data_offsets"]
-    for numbers in (shape, span):
-        fits = isinstance(numbers, list) and all(type(n) is int and n >= 0 for n in numbers)
-        require(fits, f"array {name!r} has a shape or place that is no list of numbers.")
-    require(len(shape) <= 4 and len(span) == 2, f"array {name!r} is misdescribed.")
-    dtype = entry["dtype"]
-    known = isinstance(dtype, str) and dtype in _DTYPES
-    require(known, f"array {name!r} has an unknown dtype.")
-    return np.dtype(_DTYPES[dtype]), tuple(shape), *span
-
-
 def _list(metadata, name):
     require(isinstance(metadata.get(name), list), f"it has no list of {name}.")
     return metadata[name]
@@ -345,7 +247,7 @@ def _classes(metadata):
     require(name in _LABELS, f"its class labels have the dtype {name!r}.")
     require(all(type(x) in (int, float, bool) for x in labels), "a class label is no number.")
     classes = np.array(labels, dtype=np.dtype(name))
-    same = _json(labels) == _json(classes.tolist())
+    same = json_text(labels) == json_text(classes.tolist())
     require(same, "a class label does not fit its dtype.")
     return classes
 
@@ -354,17 +256,3 @@ def _version():
     from skbnn import __version__
 
     return __version__
-
-
-def _json(value):
-    """Return the one JSON text that files use for a value."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
-
-
-def _digest(data):
-    """Return the SHA-256 of a whole file, zeros for its own digits, as digits."""
-    view = memoryview(data)
-    digest = hashlib.sha256(view[: _DIGITS.start])
-    digest.update(b"0" * 64)
-    digest.update(view[_DIGITS.stop :])
-    return digest.hexdigest().encode()

@@ -146,23 +146,23 @@ def test_early_stopping_keeps_the_best(digits):
 
 def test_early_stopping_scores_the_kept_network(digits, monkeypatch):
     """A network that gets worse after its first epoch is given back as it was then."""
-    from skbnn.nn import training
+    from skbnn.nn import early_stopping as watching
 
     X, _, y, _ = digits
     scores = iter([0.9, 0.1, 0.1, 0.1])
-    monkeypatch.setattr(training, "accuracy", lambda network, examples: next(scores))
+    monkeypatch.setattr(watching, "accuracy", lambda network, examples: next(scores))
     stopped = mlp(early_stopping=True, n_iter_no_change=3, max_iter=30).fit(X, y)
     assert stopped.n_iter_ == 4
     scores = iter([0.9, 0.95])
-    monkeypatch.setattr(training, "accuracy", lambda network, examples: next(scores))
+    monkeypatch.setattr(watching, "accuracy", lambda network, examples: next(scores))
     seen = []
-    update = training.EarlyStopping.update
+    update = watching.EarlyStopping.update
 
     def recorded(self, network):
         seen.append(network.arrays())
         return update(self, network) or True
 
-    monkeypatch.setattr(training.EarlyStopping, "update", recorded)
+    monkeypatch.setattr(watching.EarlyStopping, "update", recorded)
     once = mlp(early_stopping=True, n_iter_no_change=3, max_iter=30).fit(X, y)
     for name, array in once.state_.items():
         np.testing.assert_array_equal(array, seen[0][name])

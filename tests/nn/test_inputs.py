@@ -100,7 +100,9 @@ def test_negative_zero_is_zero():
     X = np.array([[0.0, 1.0], [-0.0, 2.0], [1.0, 3.0]])
     for technique in ("float", "bnn"):
         rows = fitted(technique, X).rows(X[:, ::1] * [1, 0])
-        assert rows.data[0].tobytes() == rows.data[1].tobytes()
+        keys, (a, b, c) = rows.keys(), rows.batch(np.arange(3))
+        assert keys[0].tobytes() == keys[1].tobytes() != keys[2].tobytes()
+        assert torch.equal(a, b) and not torch.equal(a, c)
 
 
 @pytest.mark.parametrize("technique", ["float", "bnn"])
@@ -109,7 +111,7 @@ def test_not_finite(technique, bad, message):
     X = table()
     inputs = fitted(technique, X)
     X[40, 3] = bad
-    for call in (lambda: fitted(technique, X), lambda: inputs.rows(X)):
+    for call in (lambda: fitted(technique, X), lambda: inputs.rows(X).keys()):
         with pytest.raises(ValueError, match=message):
             call()
 
@@ -130,6 +132,7 @@ def test_a_kind_says_what_it_lacks():
         lambda: Input(operation).rows(None),
         lambda: Rows(np.ones(1)).take(0),
         lambda: Rows(np.ones(1)).batch(0),
+        lambda: Rows(np.ones(1)).keys(),
     ):
         with pytest.raises(TypeError, match="defines no"):
             call()

@@ -9,11 +9,12 @@ import pytest
 import torch
 from skorch.callbacks import Callback
 
-from skbnn.nn import training
+from skbnn.nn import early_stopping, training
+from skbnn.nn.early_stopping import EarlyStopping, accuracy
 from skbnn.nn.inputs import CodedRows, fit_input
 from skbnn.nn.losses import l2, make_loss, make_regularizer
 from skbnn.nn.networks import dense_network
-from skbnn.nn.training import EarlyStopping, Examples, Run, Training, accuracy
+from skbnn.nn.training import Examples, Run, Training
 from skbnn.techniques import get_technique
 
 BNN = get_technique("bnn")
@@ -186,12 +187,14 @@ def test_optimizer_state_goes_on():
     list(a_run)
     state = a_run.optimizer_arrays()
     assert len(state) == len(list(network.parameters()))
-    assert all(set(s) == {"step", "exp_avg", "exp_avg_sq"} for s in state)
+    assert all(set(s) == {"step", "exp_avg", "exp_avg_sq"} for s in state.values())
     _, again = run(settings=constant)
     again.restore_optimizer(state)
-    for mine, theirs in zip(again.optimizer_arrays(), state, strict=True):
-        for name in mine:
-            np.testing.assert_array_equal(mine[name], theirs[name])
+    restored = again.optimizer_arrays()
+    assert list(restored) == list(state)
+    for i, theirs in state.items():
+        for name, array in theirs.items():
+            np.testing.assert_array_equal(restored[i][name], array)
 
 
 def test_accuracy_counts_weights():
@@ -206,7 +209,7 @@ def test_accuracy_counts_weights():
 
 def test_early_stopping(monkeypatch):
     scores = iter([0.5, 0.8, 0.8001, 0.7, 0.8005, 0.6])
-    monkeypatch.setattr(training, "accuracy", lambda network, examples: next(scores))
+    monkeypatch.setattr(early_stopping, "accuracy", lambda network, examples: next(scores))
     network, _ = run()
     watch = EarlyStopping(None, tol=0.01, patience=3)
     stops = []

@@ -39,3 +39,15 @@ def test_a_weight_of_two_equals_a_row_given_twice():
 def test_rows_without_columns_are_all_equal():
     index, weight, inverse = merge_rows(np.empty((3, 0)), np.ones(3))
     assert (index.tolist(), weight.tolist(), inverse.tolist()) == ([0], [3.0], [0, 0, 0])
+
+
+@pytest.mark.parametrize("n_labels", [2, 700])
+def test_labels_keep_equal_rows_apart_as_a_column_would(n_labels):
+    rng = np.random.default_rng(0)
+    data, weight = rng.integers(0, 3, (4000, 4)).astype(np.uint64), rng.random(4000)
+    labels = rng.integers(0, n_labels, 4000)
+    keyed = np.column_stack([data, labels.astype(np.uint64)])
+    for found, expected in zip(
+        merge_rows(data, weight, labels), merge_rows(keyed, weight), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
