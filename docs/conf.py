@@ -11,6 +11,7 @@ import skbnn
 
 sys.path.insert(0, str(Path(__file__).parent))
 import figures
+import scale
 
 project = "skbnn"
 author = "the skbnn developers"
@@ -90,6 +91,7 @@ def setup(app):
     app.connect("autodoc-skip-member", skip_inherited)
     app.add_html_math_renderer("mathml", (write_inline, None), (write_displayed, None))
     app.connect("builder-inited", figures.make_all, priority=100)
+    app.connect("builder-inited", scale.make_all, priority=100)
 
 
 # A figure that is drawn on a machine without a screen.

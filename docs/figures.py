@@ -11,7 +11,6 @@ from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
-import scale
 
 import skbnn
 from skbnn.inspection import Comparison
@@ -395,7 +394,6 @@ def make_all(app=None):
             in_both_themes(f"life-of-{life}", draw_life(steps), (7.5, 0.55 * len(steps) + 1))
         for data in ("mnist", "fashion-mnist"):
             study_page(data)
-        scale.make_all(GENERATED, RESULTS)
 
 
 if __name__ == "__main__":

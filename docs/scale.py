@@ -2,7 +2,9 @@
 
 import json
 
-__all__ = ["make_all"]
+from figures import GENERATED, RESULTS
+
+__all__ = ["costs", "make_all"]
 
 _BILLION, _HOUR = 10**9, 3600
 _RAW_BYTES = 784
@@ -11,15 +13,15 @@ _BATCHES = (256, 8192)
 _CHECKED = "mlp 256-256, 3 bits a pixel"
 
 
-def stored(results, name):
+def stored(name):
     """Return the rows of a benchmark's stored figures; none where it has not been run."""
-    path = results / f"{name}.json"
+    path = RESULTS / f"{name}.json"
     return json.loads(path.read_text())["rows"] if path.exists() else []
 
 
-def listing(results, name):
+def listing(name):
     """Return a benchmark's stored text as a literal block; nothing where it has not been run."""
-    path = results / f"{name}.txt"
+    path = RESULTS / f"{name}.txt"
     if not path.exists():
         return ""
     lines = path.read_text().rstrip().splitlines()
@@ -102,16 +104,10 @@ def check(rows, measured):
     )
 
 
-def make_all(generated, results):
-    """Write the parts of the page that are made from stored figures.
-
-    Parameters
-    ----------
-    generated, results : Path
-        Folders of what is written and read.
-    """
-    rows = [row for row in stored(results, "scale") if "network" in row]
-    parts = [billion(rows), link(rows), check(rows, stored(results, "out_of_core"))] if rows else []
-    generated.mkdir(exist_ok=True)
-    (generated / "billion.rst").write_text("\n".join(parts))
-    (generated / "processes.rst").write_text(listing(results, "processes"))
+def make_all(app=None):
+    """Write the parts of the page that are made from stored figures."""
+    rows = [row for row in stored("scale") if "network" in row]
+    parts = [billion(rows), link(rows), check(rows, stored("out_of_core"))] if rows else []
+    GENERATED.mkdir(exist_ok=True)
+    (GENERATED / "billion.rst").write_text("\n".join(parts))
+    (GENERATED / "processes.rst").write_text(listing("processes"))

@@ -15,6 +15,12 @@ QUICK = {
     "bench_families.py": ["--batches", "1", "--rows", "1", "64", "--seconds", "0.01"],
     "bench_planes.py": ["--rows", "1", "--seconds", "0.01"],
 }
+ON_MNIST = {
+    "bench_scale.py": ["--seconds", "0.01", "--rows", "300"],
+    "bench_processes.py": ["--networks", "mlp 512-512", "--seeds", "0", "--epochs", "1"]
+    + ["--rows", "400"],
+}
+NEEDED = {"bench_processes.py": "accelerate"}
 FITS = {
     "technique_table.py": ["--rows", "2000", "--epochs", "1", "--techniques", "bnn", "lqnets"],
     "reproduce_papers.py": ["--rows", "2000", "--epochs", "2", "--width", "40"],
@@ -60,10 +66,14 @@ def test_study_runs_and_goes_on(tmp_path, mnist):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", QUICK)
-def test_benchmark_runs(script, tmp_path):
+@pytest.mark.parametrize("script", [*QUICK, *ON_MNIST])
+def test_benchmark_runs(script, tmp_path, request):
+    if script in ON_MNIST:
+        request.getfixturevalue("mnist")
+        pytest.importorskip(NEEDED.get(script, "skbnn"))
     path = tmp_path / "figures.json"
-    command = [sys.executable, str(FOLDER / script), *QUICK[script], "--json", str(path)]
+    options = {**QUICK, **ON_MNIST}[script]
+    command = [sys.executable, str(FOLDER / script), *options, "--json", str(path)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     figures = json.loads(path.read_text())

@@ -127,6 +127,25 @@ def test_docstrings_follow_numpydoc(name):
     assert not {path: errors for path, errors in found.items() if errors}
 
 
+def test_costs_of_a_billion_images(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    scale = pytest.importorskip("scale")
+    row = {
+        **{"network": "mlp 256-256, 3 bits a pixel", "packed/s": 4e6, "predicted/s": 1e6},
+        **{"trained/s": 1e4, "bytes an image": 96, "latent weights": 1000},
+    }
+    found = scale.costs(row)
+    assert found["packed"] == pytest.approx(250 / 3600)
+    assert found["trained"] == pytest.approx(1e5 / 3600)
+    assert found["bits"] == 96
+    assert found["gradients, 256"] == pytest.approx(8 * 1000 / 256)
+    assert scale.billion([row]).count("   * - ") == 7
+    run = {"what": "predict", "images": 20_000_000, "GB": 15.68, "from disk, images/s": 8e5}
+    assert "20,000,000 images" in scale.check([row], [run])
+    assert "80 % of the constant" in scale.check([row], [run])
+    assert scale.check([row], []) == ""
+
+
 def test_results_that_the_documentation_shows(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(DOCS))
     figures = pytest.importorskip("figures")

@@ -74,7 +74,7 @@ class Fit:
         from skbnn.nn.stages import Stages
 
         estimator, checkpoint = self.estimator, self.checkpoint
-        self.processes = processes = processes_of(estimator.device)
+        processes = self.processes = processes_of(estimator.device)
         checkpoint.found = processes.agree(checkpoint.found)
         seed = int(check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max))
         if checkpoint.found and not isinstance(estimator.random_state, Integral):
@@ -152,8 +152,7 @@ class Fit:
     def ended(self, fitted):
         """Tell that the estimator has taken over what was fitted: callbacks, and the checkpoint."""
         self.report.ended(fitted)
-        if self.processes.rank == 0:
-            self.checkpoint.remove()
+        self.checkpoint.remove()
 
     @cached_property
     def examples(self):

@@ -260,8 +260,8 @@ class Run:
         self.flip_ratios = []
         self.examples = examples
         self.max_iter = settings.max_iter
-        self.steps = _Steps(network, latent, technique, settings, len(batches))
         self.processes = processes
+        self.steps = _Steps(network, latent, technique, settings, len(batches))
         self.threads = _threads(latent, len(examples) / len(batches))
         self.net = NeuralNet(
             processes.averaged(network),

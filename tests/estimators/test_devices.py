@@ -54,13 +54,12 @@ class OneDevice(TorchDispatchMode):
 def test_tensors_stay_together(family, technique):
     """Forward and backward on torch's device without memory, which is no CPU as a GPU is none."""
     est, technique = clone(FAMILIES[family]), get_technique(technique)
-    est.n_features_in_ = 64
     rng = np.random.default_rng(0)
     X, y = rng.integers(0, 256, (32, 64), np.uint8), rng.integers(0, 3, 32)
-    inputs = fit_input(technique, X, y, np.ones(32), 3, est._layout())
+    inputs = fit_input(technique, X, y, np.ones(32), 3, est._layout(64))
     settings = {"input_dropout": 0.1, "hidden_dropout": 0.1, "generator": make_generator()}
     network = est._network(
-        inputs.operation, 3, technique, est._topology(), init=0.3, **settings
+        inputs.operation, 3, technique, est._topology(64), init=0.3, **settings
     ).to("meta")
     rows, weight = inputs.rows(X).batch(np.arange(32)), torch.ones(32)
     with OneDevice():

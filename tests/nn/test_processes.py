@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import skbnn
 from skbnn import BinaryMLPClassifier
 from skbnn.nn.processes import ALONE, processes_of
 
@@ -47,6 +48,21 @@ def found(tmp_path_factory):
 def test_two_processes(check, found):
     assert found["count"] == 2
     assert found[check] == ["", ""], "\n".join(found[check])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [1, 2])
+def test_example(n, tmp_path, mnist):
+    pytest.importorskip("accelerate", reason="needs accelerate")
+    script = Path(skbnn.__file__).parent.parent / "examples/distributed/train_together.py"
+    path = tmp_path / "digits.skbnn"
+    result = launch(n, script, "--epochs", 1, "--rows", 2000, "--out", path)
+    assert result.returncode == 0, result.stderr
+    (line,) = result.stdout.splitlines()
+    assert line.startswith(f"{n} processes, ")
+    model = skbnn.load(path)
+    accuracy = (model.predict(mnist.data[mnist.test]) == mnist.target[mnist.test]).mean()
+    assert line.endswith(f"test accuracy {accuracy:.4f}")
 
 
 def test_alone_nothing_is_exchanged(digits):

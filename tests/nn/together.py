@@ -133,11 +133,17 @@ def check_accuracy(processes):
     assert est.score(X, y) > 0.93
 
 
-class StopsFirst:
-    """A callback of scikit-learn that wants to stop in one process only."""
+class _Ends:
+    """A callback of scikit-learn: something happens at the end of an epoch.
 
-    def __init__(self, rank):
-        self.rank = rank
+    Parameters
+    ----------
+    end : callable
+        Called with the number of the end.
+    """
+
+    def __init__(self, end):
+        self.end, self.count = end, 0
 
     def setup(self, estimator, context):
         """Have nothing to prepare."""
@@ -148,8 +154,9 @@ class StopsFirst:
         """Have nothing to do."""
 
     def on_fit_task_end(self, estimator, context, **kwargs):
-        """Stop after the first epoch."""
-        return self.rank == 1
+        """Let it happen."""
+        self.count += 1
+        return self.end(self.count)
 
 
 def check_stop(processes):
@@ -158,8 +165,31 @@ def check_stop(processes):
     if not hasattr(est, "set_callbacks"):
         return
     X, y = load_digits(return_X_y=True)
-    est.set_callbacks(StopsFirst(processes.rank)).fit(X[:200], y[:200])
+    est.set_callbacks(_Ends(lambda count: processes.rank == 1)).fit(X[:200], y[:200])
     assert est.n_iter_ == 1
+
+
+def check_checkpoint(processes):
+    """A broken fit goes on from what the first process has written."""
+    X, y = load_digits(return_X_y=True)
+    settings = {"max_iter": 3, "random_state": 0, "device": "accelerate"}
+    path = Path(sys.argv[1]).with_name("fit.checkpoint")
+    est = BinaryMLPClassifier((8,), checkpoint=path, **settings)
+    if not hasattr(est, "set_callbacks"):
+        return
+
+    def breaks(count):
+        if count == 2:
+            raise KeyboardInterrupt
+
+    try:
+        est.set_callbacks(_Ends(breaks)).fit(X, y)
+    except KeyboardInterrupt:
+        assert processes.total(path.exists()) == processes.count
+    again = BinaryMLPClassifier((8,), checkpoint=path, **settings).fit(X, y)
+    whole = BinaryMLPClassifier((8,), **settings).fit(X, y)
+    assert again.packed_ == whole.packed_
+    assert processes.total(path.exists()) == 0
 
 
 def check_refusals(processes):
