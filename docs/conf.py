@@ -49,6 +49,7 @@ html_sidebars = {
 }
 html_theme_options = {
     "show_toc_level": 2,
+    "header_links_before_dropdown": 4,
     "secondary_sidebar_items": ["page-toc"],
     "navigation_with_keys": False,
 }
