@@ -63,7 +63,12 @@ _STOCHASTIC = replace(
     _BINARYCONNECT,
     name="binaryconnect-stochastic",
     weights="stochastic",
-    recipes={**_BINARYCONNECT.recipes, "cnn": Recipe(learning_rate=1e-1, init=1.0)},
+    # Drawn weights are those of prediction only once latent ones have come to -1 and +1.
+    recipes={
+        **_BINARYCONNECT.recipes,
+        "mlp": Recipe(learning_rate=1e-2, init=1.0),
+        "cnn": Recipe(learning_rate=1e-1, init=1.0),
+    },
 )
 
 # Real weights and activations, on the inputs of the technique that starts here.

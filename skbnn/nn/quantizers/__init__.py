@@ -19,10 +19,6 @@ from skbnn.nn.quantizers.base import (
     PlaneWeights,
     Quantizer,
     Staircase,
-    sign,
-    snap,
-    straight_through,
-    surrogate_sign,
 )
 from skbnn.nn.quantizers.dorefa import UniformActivations, UniformWeights
 from skbnn.nn.quantizers.elastic import ElasticActivations, ElasticPositiveActivations
@@ -36,6 +32,7 @@ from skbnn.nn.quantizers.plain import (
     StochasticWeights,
     TanhWeights,
 )
+from skbnn.nn.quantizers.rounding import sign, snap, straight_through, surrogate_sign
 from skbnn.nn.quantizers.scaled import (
     CenteredSignWeights,
     LayerScaledWeights,

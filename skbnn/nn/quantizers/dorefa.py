@@ -2,13 +2,8 @@
 
 import torch
 
-from skbnn.nn.quantizers.base import (
-    LevelActivations,
-    Planes,
-    PlaneWeights,
-    Staircase,
-    straight_through,
-)
+from skbnn.nn.quantizers.base import LevelActivations, Planes, PlaneWeights, Staircase
+from skbnn.nn.quantizers.rounding import straight_through
 
 __all__ = ["UniformActivations", "UniformWeights"]
 
