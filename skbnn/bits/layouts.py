@@ -129,6 +129,7 @@ def unit_masks(words, n_bits):
 
     Examples
     --------
+    >>> from skbnn.bits import pack_bits
     >>> unit_masks(pack_bits([[True, False, True], [False, False, True]]), 3)
     array([[1, 0, 3]], dtype=uint32)
     """
