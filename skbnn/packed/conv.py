@@ -253,7 +253,8 @@ class MixedConv(_Real):
 
     Products take the weights as floats: those of a convolution fit the cache, where adding numbers
     under masks of bits, as :class:`~skbnn.packed.linear.MixedLinear` does because its weights come
-    from memory, takes up to 1.7 times as long as a product of floats.
+    from memory, takes mostly 1 to 1.7 times as long as a product of floats, for windows of few
+    numbers up to four times.
 
     Parameters
     ----------
