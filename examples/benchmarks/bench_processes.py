@@ -70,7 +70,7 @@ def launched(network, seed, n_processes, n_threads, arguments):
         command += ["--rows", arguments.rows, "--epochs", arguments.epochs]
         launcher = ["accelerate.commands.launch", "--num_processes", n_processes]
         launcher += ["--num_machines", 1, "--mixed_precision", "no", "--dynamo_backend", "no"]
-        launcher += ["--multi_gpu", "--main_process_port", 0] if n_processes > 1 else []
+        launcher += ["--multi_gpu"] if n_processes > 1 else []
         environment = {**os.environ, "OMP_NUM_THREADS": str(n_threads)}
         subprocess.run(
             [sys.executable, "-m", *map(str, launcher + command)], env=environment, check=True

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -22,15 +23,26 @@ CHECKS = [
 ]
 
 
+def free_port():
+    """A port that nobody listens to."""
+    with socket.socket() as listener:
+        listener.bind(("", 0))
+        return listener.getsockname()[1]
+
+
 def launch(n, *command):
     """Run a script as accelerate's users do; on a machine without GPUs too."""
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(n)]
     launcher += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
     # A port of its own, so that two launches do not meet.
-    launcher += ["--multi_gpu", "--main_process_port", "0"] if n > 1 else []
+    launcher += ["--multi_gpu", "--main_process_port", str(free_port())] if n > 1 else []
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
     return subprocess.run(
-        [*launcher, *map(str, command)], capture_output=True, text=True, env=environment
+        [*launcher, *map(str, command)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=600,
     )
 
 
