@@ -148,6 +148,12 @@ def predict(folder, n_images, hidden, rounds=5):
     }
 
 
+def of_file(folder, start, n):
+    """Return images in memory; read, since those that a map gave would count as held twice."""
+    offset = os.path.getsize(folder / "X.npy") % WIDTH + start * WIDTH
+    return np.fromfile(folder / "X.npy", np.uint8, n * WIDTH, offset=offset).reshape(-1, WIDTH)
+
+
 def stream(folder, n_images, chunk=20_000):
     """Pass over images once by ``partial_fit``, and over the same ones in memory in turn."""
     X, y = np.load(folder / "X.npy", mmap_mode="r"), np.load(folder / "y.npy")
@@ -159,7 +165,7 @@ def stream(folder, n_images, chunk=20_000):
         rows, labels = X[start : start + chunk], y[start : start + chunk]
         # The disk first: the copy finds what it read in the page cache, not the other way round.
         for name, net in nets.items():
-            taken = np.array(rows) if name == "memory" else rows
+            taken = of_file(folder, start, chunk) if name == "memory" else rows
             timers[name](net.partial_fit, taken, labels)
         del rows, taken
         held.append(resident())
@@ -235,7 +241,7 @@ def main():
         folder = Path(folder)
         rate = write_images(folder, max(sizes.values()))
         few = {name: np.load(folder / f"{name}.npy", mmap_mode="r")[:60_000] for name in "Xy"}
-        for hidden in ((256, 256), (1024, 1024)):
+        for hidden in ((256, 256), (1024, 1024)) if arguments.images else ():
             net = BinaryMLPClassifier(hidden, max_iter=3, random_state=0).fit(few["X"], few["y"])
             net.packed_.save(folder / f"{'-'.join(map(str, hidden))}.skbnn")
         rows = []

@@ -120,7 +120,9 @@ class Fit:
                 "stop": stop,
             }
 
-        self.report = FitReport(estimator, lambda: self.data.X[:], self.data.y, self.max_iter)
+        # Not self: a cycle would keep the rows until the garbage is collected.
+        X = self.data.X
+        self.report = FitReport(estimator, lambda: X[:], self.data.y, self.max_iter)
         for loss in () if stop else training:
             losses.append(float(loss))
             # Only the last stage has a network that could predict.

@@ -1,6 +1,8 @@
 """Data larger than memory: memory maps and Dask arrays give the same models, without a copy."""
 
+import gc
 import tracemalloc
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -232,3 +234,19 @@ def test_a_sample_of_distinct_values(monkeypatch):
     ranks = (rows[:, 0] < np.quantile(sample[0], shares)[:, None]).mean(1)
     # Three standard errors of a quantile of 400 values.
     np.testing.assert_allclose(ranks, shares, atol=3 * 0.5 / 20)
+
+
+def test_a_call_leaves_nothing_of_its_rows_behind(pixels):
+    """Freed with the call, not when the garbage is collected: memory of a stream stays flat."""
+    X, y, _ = pixels
+    est = new(mlp).partial_fit(X, y, classes=[0, 1])
+    rows = X.copy()
+    left = weakref.ref(rows)
+    gc.collect()
+    gc.disable()
+    try:
+        est.partial_fit(rows, y)
+        del rows
+        assert left() is None
+    finally:
+        gc.enable()
