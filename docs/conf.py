@@ -50,6 +50,7 @@ html_sidebars = {
 html_theme_options = {
     "show_toc_level": 2,
     "header_links_before_dropdown": 4,
+    "navbar_align": "left",
     "secondary_sidebar_items": ["page-toc"],
     "navigation_with_keys": False,
 }

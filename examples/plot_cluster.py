@@ -33,7 +33,12 @@ if __name__ == "__main__":
     }
     search = GridSearchCV(BinaryMLPClassifier(max_iter=6, random_state=0), grid, cv=3, refit=False)
     dask.config.set({"distributed.scheduler.active-memory-manager.start": False})
-    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    settings = {
+        "n_workers": 2,
+        "threads_per_worker": 1,
+        "dashboard_address": None,
+        "silence_logs": "error",
+    }
     with LocalCluster(**settings) as cluster, Client(cluster) as client:
         client.scatter = partial(client.scatter, broadcast=True)
         with joblib.parallel_config(backend="dask"), get_task_stream(client) as stream:
