@@ -186,13 +186,14 @@ def predictions(rng, arguments):
 def run_of(est, X, y, technique):
     """Return a run of the package's training of an estimator's network."""
     technique, generator = get_technique(technique), make_generator()
-    est.n_features_in_ = X.shape[1]
-    inputs = fit_input(technique, X, y, np.ones(len(X)), est.n_thresholds, est._layout())
+    n_features = X.shape[1]
+    layout = est._layout(n_features)
+    inputs = fit_input(technique, X, y, np.ones(len(X)), est.n_thresholds, layout)
     network = est._network(
         inputs.operation,
         N_CLASSES,
         technique,
-        est._topology(),
+        est._topology(n_features),
         init=technique.recipe(est._family).init,
         input_dropout=0.0,
         hidden_dropout=0.0,
