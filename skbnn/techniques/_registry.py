@@ -66,6 +66,7 @@ _STOCHASTIC = replace(
     # Drawn weights are those of prediction only once latent ones have come to -1 and +1.
     recipes={
         **_BINARYCONNECT.recipes,
+        "logistic": Recipe(learning_rate=3.7e-2, init=0.5),
         "mlp": Recipe(learning_rate=1e-2, init=1.0),
         "cnn": Recipe(learning_rate=1e-1, init=1.0),
     },
