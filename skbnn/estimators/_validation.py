@@ -18,6 +18,8 @@ from sklearn.utils.validation import (
 )
 
 from skbnn.estimators._rows import DTYPES, DaskRows, SelectedRows, is_dask
+from skbnn.packed.blocks import row_blocks
+from skbnn.packed.encode import refuse_not_finite
 
 __all__ = [
     "PackedPredictions",
@@ -141,6 +143,9 @@ def training_set(estimator, X, y, sample_weight, class_weight=None, *, reset):
     if len(kept) == 0:
         raise ValueError("All rows have weight 0; there is no class to learn.")
     if len(kept) < len(weight):
+        # Nobody reads what is left out, and it must be finite as well.
+        for _, block in row_blocks(X):
+            refuse_not_finite(block)
         X, y, weight = SelectedRows(X, kept), y[kept], weight[kept]
     features = {name: value for name, value in vars(seen).items() if name in _FEATURES}
     return TrainingSet(X, y, weight, features)

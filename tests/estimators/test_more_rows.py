@@ -8,6 +8,7 @@ from skbnn import (
     BinaryLogisticRegression,
     BinaryMLPClassifier,
     BinaryTransformerClassifier,
+    KMeansClassifier,
 )
 from skbnn.packed.format import to_bytes
 from skbnn.techniques import get_technique, list_techniques
@@ -207,3 +208,10 @@ def test_training_that_diverges_is_refused(technique, digits):
     with pytest.raises(ValueError, match="Training diverged.*learning_rate_init"):
         est.fit(X, y)
     assert not hasattr(est, "packed_")
+
+
+@pytest.mark.parametrize("make", [mlp, KMeansClassifier])
+def test_rows_without_weight_must_be_finite_too(make):
+    X = np.array([[0.0, 1.0], [1.0, 0.0], [np.nan, 1.0], [1.0, 1.0]])
+    with pytest.raises(ValueError, match="NaN"):
+        make().fit(X, [0, 1, 0, 1], sample_weight=[1, 1, 0, 1])

@@ -200,12 +200,8 @@ def build_windows_real(rng):
     window = Window((3, 1, 4), (3, 1), 2, (1, 1))
     weights = normal((5, 12), np.float32)
     later = RealConv(weights, normal(5, np.float32), normal(5, np.float32), window, False)
-    return (
-        first,
-        middle,
-        later,
-        RealLinear(normal((3, 10), np.float32), normal(3, np.float32), False, True),
-    )
+    end = RealLinear(normal((3, 10), np.float32), normal(3, np.float32), False, True)
+    return first, middle, later, end
 
 
 def signs_of(rng, stream):
