@@ -13,6 +13,7 @@ has to be told to the estimator. Here the cluster is two processes on one machin
 # __name__ == "__main__"``. joblib sends the rows to one worker, from which the others fetch them;
 # copies on all of them, which Dask does not tidy away, let the search outlive any worker.
 
+import logging
 from functools import partial
 
 import dask
@@ -37,7 +38,7 @@ if __name__ == "__main__":
         "n_workers": 2,
         "threads_per_worker": 1,
         "dashboard_address": None,
-        "silence_logs": "error",
+        "silence_logs": logging.ERROR,
     }
     with LocalCluster(**settings) as cluster, Client(cluster) as client:
         client.scatter = partial(client.scatter, broadcast=True)
