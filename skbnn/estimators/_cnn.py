@@ -31,6 +31,9 @@ class BinaryCNNClassifier(NetworkClassifier):
         Units of each convolution layer.
     kernel_size : int, default=3
         Height and width of the windows, odd. Images are padded to keep their size.
+    stride : int or array-like of int, default=1
+        Step of the windows of each layer, or one for each layer: 2 looks at every second place of
+        every second line. With ``residual``, it divides height and width.
     pool_size : int or array-like of int, default=2
         Height and width of the max-pool behind each layer, or one for each layer: with
         ``channels=(48, 48, 96, 96)``, ``(1, 2, 1, 2)`` pools behind every second. Lines and
@@ -151,6 +154,7 @@ class BinaryCNNClassifier(NetworkClassifier):
         **NetworkClassifier._parameter_constraints,
         "channels": ["array-like", Integral],
         "kernel_size": [Interval(Integral, 1, None, closed="left")],
+        "stride": ["array-like", Interval(Integral, 1, None, closed="left")],
         "pool_size": ["array-like", Interval(Integral, 1, None, closed="left")],
         "hidden_layer_sizes": ["array-like", Integral],
         "padding_value": [Interval(Integral, -1, 1, closed="both")],
@@ -164,6 +168,7 @@ class BinaryCNNClassifier(NetworkClassifier):
         channels=(32, 64),
         *,
         kernel_size=3,
+        stride=1,
         pool_size=2,
         hidden_layer_sizes=(),
         padding_value=-1,
@@ -192,6 +197,7 @@ class BinaryCNNClassifier(NetworkClassifier):
     ):
         self.channels = channels
         self.kernel_size = kernel_size
+        self.stride = stride
         self.pool_size = pool_size
         self.hidden_layer_sizes = hidden_layer_sizes
         self.padding_value = padding_value
@@ -220,24 +226,26 @@ class BinaryCNNClassifier(NetworkClassifier):
 
     def _topology(self, n_features):
         channels = positive_sizes("channels", self.channels)
-        pool_sizes = self.pool_size
-        if not isinstance(pool_sizes, Iterable):
-            pool_sizes = (pool_sizes,) * len(channels)
-        pool_sizes = positive_sizes("pool_size", pool_sizes)
-        if len(pool_sizes) != len(channels):
-            raise ValueError(
-                f"pool_size has {len(pool_sizes)} entries for {len(channels)} layers of channels."
-            )
         if self.kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd, got {self.kernel_size}.")
         return {
             "channels": channels,
             "kernel_size": int(self.kernel_size),
-            "pool_sizes": pool_sizes,
+            "strides": self._of_each_layer("stride", len(channels)),
+            "pool_sizes": self._of_each_layer("pool_size", len(channels)),
             "padding_value": int(self.padding_value),
             "residual": bool(self.residual),
             "hidden_layer_sizes": positive_sizes("hidden_layer_sizes", self.hidden_layer_sizes),
         }
+
+    def _of_each_layer(self, name, n_layers):
+        """Return one number for each convolution layer, where a parameter may be one for all."""
+        value = getattr(self, name)
+        sizes = value if isinstance(value, Iterable) else (value,) * n_layers
+        sizes = positive_sizes(name, sizes)
+        if len(sizes) != n_layers:
+            raise ValueError(f"{name} has {len(sizes)} entries for {n_layers} layers of channels.")
+        return sizes
 
     def _layout(self, n_features):
         shape = image_shape_of(self.image_shape, n_features) or (1, n_features, 1)

@@ -165,6 +165,7 @@ def conv_blocks(
     shape,
     channels,
     kernel_size,
+    strides,
     pool_sizes,
     technique,
     *,
@@ -188,6 +189,8 @@ def conv_blocks(
         Units of each layer.
     kernel_size : int
         Height and width of the windows, odd.
+    strides : sequence of int
+        Step of the windows of each layer.
     pool_sizes : sequence of int
         Height and width of the pool behind each layer; 1 for none.
     technique : Technique
@@ -208,6 +211,11 @@ def conv_blocks(
     blocks : list of Block
     width : int
         Width of the rows that the last one gives.
+
+    Raises
+    ------
+    ValueError
+        If a stream of integers cannot begin with a real layer, or not be led around a stride.
     """
     probe = make_quantizer("activations", technique.activations, generator=generator)
     # Where coded networks start from real ones, they begin with the same blocks.
@@ -219,9 +227,10 @@ def conv_blocks(
             "begin with it; use residual=False or first_last='coded'."
         )
     layers = []
-    for n_units, pool_size in zip(channels, pool_sizes, strict=True):
+    for n_units, stride, pool_size in zip(channels, strides, pool_sizes, strict=True):
         kernel = tuple(min(kernel_size, 2 * size - 1) for size in shape[:2])
-        window = Window(shape, kernel, 1, tuple(min(pool_size, size) for size in shape[:2]))
+        places = Window(shape, kernel, stride, (1, 1)).places
+        window = Window(shape, kernel, stride, tuple(min(pool_size, n) for n in places))
         is_real = has_real_first and not layers
         kind, choice = (
             (RealConvolution, real_twin(technique)) if is_real else (chain.layer, technique)
@@ -286,8 +295,17 @@ def _around_codes(layers, technique, generator):
 def _skip(layer):
     """Return what a stream goes through on its way around a layer."""
     window = layer.window
-    same = layer.shape == window.shape
-    return [] if same else [Shortcut(window.shape, window.pool, layer.n_units)]
+    if layer.shape == window.shape:
+        return []
+    sizes = window.shape[:2]
+    steps = tuple(min(window.stride * p, n) for p, n in zip(window.pool, sizes, strict=True))
+    if window.pooled != tuple(n // step for n, step in zip(sizes, steps, strict=True)):
+        raise ValueError(
+            f"residual=True leads no stream of {sizes[0]} x {sizes[1]} places around a layer of "
+            f"stride={window.stride} and {window.pooled[0]} x {window.pooled[1]} places: a stride "
+            "must divide both sizes. Use pool_size instead."
+        )
+    return [Shortcut(window.shape, steps, layer.n_units)]
 
 
 _CHAINS = {

@@ -187,6 +187,7 @@ def conv_network(
     *,
     channels,
     kernel_size,
+    strides,
     pool_sizes,
     padding_value,
     residual,
@@ -206,7 +207,7 @@ def conv_network(
         Number of classes.
     technique : Technique
         Choices on every axis.
-    channels, kernel_size, pool_sizes, padding_value, residual
+    channels, kernel_size, strides, pool_sizes, padding_value, residual
         See :func:`skbnn.nn.conv.conv_blocks`.
     hidden_layer_sizes : sequence of int
         Units of each dense hidden layer.
@@ -221,11 +222,12 @@ def conv_network(
     """
     inputs = make_input(operation)
     if operation.gives.width == 0:
-        channels = pool_sizes = hidden_layer_sizes = ()
+        channels = strides = pool_sizes = hidden_layer_sizes = ()
     blocks, width = conv_blocks(
         operation.shape,
         channels,
         kernel_size,
+        strides,
         pool_sizes,
         technique,
         padding_value=padding_value,

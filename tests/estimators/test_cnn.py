@@ -33,6 +33,8 @@ def windows(est):
         ((28, 28, 1), {"hidden_layer_sizes": (20,)}),
         ((6, 5, 2), {"residual": True, "padding_value": 0, "hidden_layer_sizes": 7}),
         ((1, 11, 1), {"residual": True, "pool_size": (2, 1)}),
+        ((9, 7, 2), {"stride": (2, 1), "pool_size": (2, 1)}),
+        ((8, 8, 1), {"stride": (1, 2), "pool_size": 1, "residual": True, "padding_value": 0}),
     ],
 )
 def test_to_torch_equals_packed_on_images_of_any_size(shape, params, technique):
@@ -89,6 +91,12 @@ def test_topology(digits):
         ({"channels": (4, 0)}, "channels must be positive whole numbers"),
         ({"channels": (4, 4), "pool_size": (2, 2, 2)}, "pool_size has 3 entries for 2 layers"),
         ({"pool_size": (2, 0)}, "pool_size must be positive whole numbers"),
+        ({"stride": 0}, "The 'stride' parameter"),
+        ({"stride": (1, 2, 2)}, "stride has 3 entries for 2 layers"),
+        (
+            {"stride": (3, 2), "pool_size": 1, "residual": True},
+            "no stream of 3 x 3 places around a layer of stride=2 and 2 x 2 places",
+        ),
         ({"kernel_size": 4}, "kernel_size must be odd, got 4"),
         ({"padding_value": 2}, "The 'padding_value' parameter"),
         ({"image_shape": (8, 9)}, r"of the 64 features of X, got \(8, 9\)"),

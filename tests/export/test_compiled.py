@@ -24,6 +24,9 @@ FAMILIES = {
     "cnn": BinaryCNNClassifier((8, 9), max_iter=1, random_state=0),
     "cnn-zeros": BinaryCNNClassifier((8, 9), padding_value=0, max_iter=1, random_state=0),
     "cnn-residual": BinaryCNNClassifier((8, 9), residual=True, max_iter=1, random_state=0),
+    "cnn-strides": BinaryCNNClassifier(
+        (8, 9), stride=(1, 2), pool_size=1, residual=True, max_iter=1, random_state=0
+    ),
     **{
         f"transformer-{rule}": BinaryTransformerClassifier(
             32, n_heads=4, attention=rule, max_iter=1, random_state=0
