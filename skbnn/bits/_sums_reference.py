@@ -5,7 +5,7 @@ import numpy as np
 from skbnn.bits._blocks import mismatches, row_blocks
 from skbnn.bits.packing import WORD_BITS, pack_bits
 
-__all__ = ["code_products", "sum_products"]
+__all__ = ["add_shifted", "code_products", "sum_products"]
 
 
 def sum_products(rows, units, factors, base, out):
@@ -63,3 +63,22 @@ def code_products(rows, units, factors, base, thresholds, starts, changes, out):
         met = np.zeros((len(rows), 1, out.shape[2] * WORD_BITS), np.bool_)
         met[:, 0, : len(base)] = sums >= limits
         out[:, changed] ^= pack_bits(met)
+
+
+def add_shifted(sums, shift, others, other_shift, out):
+    """Add two shifted sums in one pass.
+
+    Parameters
+    ----------
+    sums : int32 ndarray of shape (n_rows, ...)
+        Sums.
+    shift : int
+        Bits by which they are shifted left.
+    others : int32 ndarray of the same shape, or of one row for all
+        What is added.
+    other_shift : int
+        Bits by which it is shifted left.
+    out : int32 ndarray of the shape of `sums`
+        ``(sums << shift) + (others << other_shift)``; it may be one of the two.
+    """
+    np.add(sums << shift, others << other_shift, out=out)

@@ -19,7 +19,7 @@ from skbnn.bits._image_reference import (
     pool_channels,
     pool_images,
 )
-from skbnn.bits._sums_reference import code_products, sum_products
+from skbnn.bits._sums_reference import add_shifted, code_products, sum_products
 from skbnn.bits._token_reference import attend, gather_bits
 from skbnn.bits._training_reference import (
     clipped_gradient,
@@ -35,6 +35,7 @@ from skbnn.bits._training_reference import (
 from skbnn.bits.packing import WORD_BITS, pack_bits, unpack_bits
 
 __all__ = [
+    "add_shifted",
     "attend",
     "clipped_gradient",
     "clipped_moments",

@@ -111,11 +111,11 @@ class Positions(Operation):
         return IntStream(self.takes.shape, (self.takes.largest << self.shift) + most)
 
     def prepare(self, kernels, real=np.float64):  # noqa: D102
-        table = self.table.astype(np.int32)
+        table = self.table.astype(np.int32)[None]
 
         def run(rows):
-            stream = rows << self.shift
-            stream += table
+            stream = np.empty_like(rows)
+            kernels.add_shifted(rows, self.shift, table, 0, stream)
             return stream
 
         return run
@@ -315,6 +315,7 @@ class Residual(Operation):
             [operation.prepare(kernels, real) for operation in part]
             for part in (self.branch, self.skip)
         )
+        is_real = isinstance(self.takes, Reals)
 
         def run(stream):
             rows = stream
@@ -322,9 +323,10 @@ class Residual(Operation):
                 rows = step(rows)
             for skip in skips:
                 stream = skip(stream)
-            if self.shift > 0:
-                np.left_shift(rows, self.shift, out=rows)
-            rows += stream << -self.shift if self.shift < 0 else stream
+            if is_real:
+                rows += stream
+            else:
+                kernels.add_shifted(rows, max(0, self.shift), stream, max(0, -self.shift), rows)
             return rows
 
         return run

@@ -82,3 +82,17 @@ def test_code_products(kernels, rng, random_bits, guarded, frozen, size, n_steps
     turned = np.einsum("nsm,sk->nkm", met.astype(int), changes.astype(int)) % 2 == 1
     np.testing.assert_array_equal(out, pack_bits(turned ^ starts))
     np.testing.assert_array_equal(unpack_bits(out, n_units), turned ^ starts)
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 3])
+@pytest.mark.parametrize(("shift", "other_shift"), [(0, 0), (3, 0), (0, 2)])
+def test_add_shifted(kernels, rng, guarded, frozen, n_rows, shift, other_shift):
+    sums, others = rng.integers(-(1 << 20), 1 << 20, (2, n_rows, 2, 3, 7)).astype(np.int32)
+    table = rng.integers(-99, 99, (1, 2, 3, 7)).astype(np.int32)
+    for added in (others, table):
+        out = guarded(sums.shape, np.int32)
+        kernels.add_shifted(frozen(sums), shift, frozen(added), other_shift, out)
+        np.testing.assert_array_equal(out, sums * 2**shift + added * 2**other_shift)
+    out = sums.copy()
+    kernels.add_shifted(out, shift, others, other_shift, out)
+    np.testing.assert_array_equal(out, sums * 2**shift + others * 2**other_shift)

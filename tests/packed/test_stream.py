@@ -127,14 +127,14 @@ def test_stream_sign_compares_and_flips(kernels, channels, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int32])
-def test_positions_shift_and_add(dtype):
+def test_positions_shift_and_add(kernels, dtype):
     rng = np.random.default_rng(0)
     table = rng.integers(-99, 100, (1, 3, 4)).astype(dtype)
     rows = rng.integers(-7, 8, (5, 1, 3, 4)).astype(np.int32)
     layer = Positions(IntStream((1, 3, 4), 7), 3, table)
     assert layer.gives == IntStream((1, 3, 4), 7 * 8 + int(np.abs(table).max()))
     before = rows.copy()
-    found = layer.prepare(None)(rows)
+    found = layer.prepare(kernels)(rows)
     assert found.dtype == np.int32
     np.testing.assert_array_equal(found, rows * 8 + table)
     np.testing.assert_array_equal(rows, before)
