@@ -9,7 +9,7 @@ NumPy only.
 from importlib import import_module
 
 from skbnn.bits.layouts import (
-    aligned_words,
+    aligned,
     interleave,
     interleave_planes,
     lanes_for,
@@ -33,7 +33,7 @@ from skbnn.bits.thresholds import (
 
 __all__ = [
     "ThresholdLayout",
-    "aligned_words",
+    "aligned",
     "backend",
     "complement",
     "interleave",

@@ -162,7 +162,7 @@ def convolve_sums(
         Height and width over which sums are pooled.
     minima : bool ndarray of shape (n_units,)
         Units of whose sums the least is taken instead of the largest.
-    out : int32 or int64 ndarray of shape (n_images, pooled rows, pooled columns, n_units)
+    out : int16, int32 or int64 ndarray of shape (n_images, pooled rows, pooled columns, n_units)
         Sums.
     """
     places, n_units = (rows[-1], columns[-1]), out.shape[3]

@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 from skbnn.bits._counting import count_ones
 from skbnn.bits._tile import INT32, INT64, signature_of, tiles
 
-__all__ = ["add_shifted", "code_products", "sum_products", "sum_windows"]
+__all__ = ["add_scaled", "code_products", "sum_products", "sum_windows"]
 
 _FEW_ROWS = 32
 _MANY_ROWS = 256
@@ -166,11 +166,11 @@ def sum_windows(images, taps, units, factors, ones, base, out):
 
 
 @njit(cache=True, nogil=True)
-def add_shifted(sums, shift, others, other_shift, out):
-    """Add two shifted sums in one pass."""
+def add_scaled(sums, others, factors, out):
+    """Add two scaled sums in one pass."""
     of_rows, of_others, to_rows = sums.ravel(), others.ravel(), out.ravel()
-    # LLVM adds and multiplies in 32 bits what is cut to 32 bits; it would not shift so.
-    factor, other_factor = 1 << shift, 1 << other_shift
+    # Numbers of the result's own type: LLVM then computes in as few bits. It would not for shifts.
+    factor, other_factor = factors
     for start in range(0, len(of_rows), max(1, len(of_others))):
         row, to = of_rows[start:], to_rows[start:]
         for i in range(len(of_others)):

@@ -5,7 +5,7 @@ import numpy as np
 from skbnn.bits._blocks import mismatches, row_blocks
 from skbnn.bits.packing import WORD_BITS, pack_bits
 
-__all__ = ["add_shifted", "code_products", "sum_products"]
+__all__ = ["add_scaled", "code_products", "sum_products"]
 
 
 def sum_products(rows, units, factors, base, out):
@@ -17,20 +17,20 @@ def sum_products(rows, units, factors, base, out):
         Packed planes of each row.
     units : uint64 ndarray of shape (n_blocks * n_unit_planes, n_words, lanes)
         Interleaved planes of the units, as :func:`skbnn.bits.interleave_planes` lays them out.
-    factors : int64 ndarray of shape (n_blocks, n_pairs + n_ones, lanes)
+    factors : int32 or int64 ndarray of shape (n_blocks, n_pairs + n_ones, lanes)
         What a mismatch of each pair of planes is worth to each unit, the units' planes running
         fastest; behind them, what a one in each plane of a row is worth, unless it is nothing.
-    base : int64 ndarray of shape (n_blocks * lanes,)
-        Constant part.
-    out : int32 or int64 ndarray of shape (n_rows, n_units)
+    base : ndarray of shape (n_blocks * lanes,)
+        Constant part, of the same dtype, in which sums are added up; they may wrap on the way.
+    out : int16, int32 or int64 ndarray of shape (n_rows, n_units)
         ``base[m] + sum_pk factors[pk, m] * mismatches(n, p, k, m) + sum_p factors[n_pairs + p, m]
-        * ones(n, p)``, which fits the dtype.
+        * ones(n, p)``, which fits the dtype, itself no wider than that of the factors.
     """
     n_units, n_terms = out.shape[1], factors.shape[1]
     worth = factors.transpose(1, 0, 2).reshape(n_terms, len(base))[:, :n_units]
     n_unit_planes = len(units) // len(factors)
     for block in row_blocks(len(rows), n_terms * n_units):
-        sums = np.tile(base[:n_units], (len(out[block]), 1))
+        sums = np.tile(base[:n_units].astype(np.int64), (len(out[block]), 1))
         planes = np.moveaxis(rows[block], 1, 0)
         pairs = [(p, units[k::n_unit_planes]) for p in planes for k in range(n_unit_planes)]
         for factor, (plane, blocks) in zip(worth[: len(pairs)], pairs, strict=True):
@@ -47,8 +47,9 @@ def code_products(rows, units, factors, base, thresholds, starts, changes, out):
     ----------
     rows, units, factors, base
         See :func:`sum_products`; lanes are 32.
-    thresholds : int64 ndarray of shape (n_steps, n_blocks * 32)
-        A step is met where the sum reaches its threshold, which that of no padding does.
+    thresholds : ndarray of shape (n_steps, n_blocks * 32)
+        A step is met where the sum reaches its threshold, which that of no padding does; of the
+        dtype of the factors.
     starts : uint64 ndarray of shape (n_code_planes, n_words)
         Each plane before any step.
     changes : bool ndarray of shape (n_steps, n_code_planes)
@@ -56,7 +57,7 @@ def code_products(rows, units, factors, base, thresholds, starts, changes, out):
     out : uint64 ndarray of shape (n_rows, n_code_planes, n_words)
         Packed codes.
     """
-    sums = np.empty((len(rows), len(base)), np.int64)
+    sums = np.empty((len(rows), len(base)), base.dtype)
     sum_products(rows, units, factors, base, sums)
     out[:] = starts
     for limits, changed in zip(thresholds, changes, strict=True):
@@ -65,20 +66,18 @@ def code_products(rows, units, factors, base, thresholds, starts, changes, out):
         out[:, changed] ^= pack_bits(met)
 
 
-def add_shifted(sums, shift, others, other_shift, out):
-    """Add two shifted sums in one pass.
+def add_scaled(sums, others, factors, out):
+    """Add two scaled sums in one pass.
 
     Parameters
     ----------
-    sums : int32 ndarray of shape (n_rows, ...)
+    sums : int16 or int32 ndarray of shape (n_rows, ...)
         Sums.
-    shift : int
-        Bits by which they are shifted left.
-    others : int32 ndarray of the same shape, or of one row for all
+    others : int16 or int32 ndarray of the same shape, or of one row for all
         What is added.
-    other_shift : int
-        Bits by which it is shifted left.
-    out : int32 ndarray of the shape of `sums`
-        ``(sums << shift) + (others << other_shift)``; it may be one of the two.
+    factors : ndarray of shape (2,)
+        What both are multiplied by, of the dtype of `out`.
+    out : int16 or int32 ndarray of the shape of `sums`
+        ``sums * factors[0] + others * factors[1]``, which fits the dtype.
     """
-    np.add(sums << shift, others << other_shift, out=out)
+    np.add(sums * factors[0], others * factors[1], out=out)

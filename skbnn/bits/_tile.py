@@ -11,7 +11,8 @@ convolution needs no copy of its windows.
 Products of several planes go through it plane by plane: the counts of each pair of a row's plane
 and a unit's are multiplied by what a mismatch is worth and added to sums, which stay with the tile
 until all pairs are done. A pair so costs hardly more than a product of signs, and no counts go
-through memory.
+through memory. Sums are of the type of these worths: where that is 32 bits, counts are cut to their
+lower halves first, sixteen to a vector, because few processors multiply words of 64 bits quickly.
 
 It is written in LLVM's intermediate language, on vectors of eight words, because automatic
 vectorisers miss it on most targets; where a processor lacks an instruction, LLVM finds others.
@@ -39,7 +40,7 @@ __all__ = [
 LANES = 8
 _INT1, _INT8, INT32, INT64 = (ir.IntType(width) for width in (1, 8, 32, 64))
 VECTOR = ir.VectorType(INT64, LANES)
-_HALVES = ir.VectorType(INT32, LANES)
+_HALVES = ir.VectorType(INT32, 2 * LANES)
 _BYTES = ir.VectorType(_INT8, 8 * LANES)
 _BYTE_WORDS = 31
 
@@ -88,7 +89,7 @@ class Tile:
         return self._loop(self.n_runs, zeros, count_run)
 
     def sums(self, types_, values):
-        """Emit the sums of the products of all planes, cell by cell.
+        """Emit the sums of the products of all planes, cell by cell, of the factors' type.
 
         Parameters
         ----------
@@ -104,27 +105,30 @@ class Tile:
         factors = self.element(types_[1], values[1], builder.mul(self.block, n_factors))
         ones = self.element(types_[2], values[2], builder.mul(self.row, n_ones))
         base = self.element(types_[3], values[3], self.column)
-        start = [self.load(base, v * LANES) for v in range(self.n_vectors)] * self.height
+        kind = factors.type.pointee
+        start = self.load_block(base) * self.height
 
         def add(sums, index, counts):
             """Add counts, each times its vector of a row of factors."""
             place = builder.gep(factors, [builder.mul(index, self.lanes)])
-            worth = [self.load(place, v * LANES) for v in range(self.n_vectors)] * self.height
+            worth = self.load_block(place) * self.height
             return list(map(builder.add, sums, map(builder.mul, counts, worth)))
 
         def add_ones(plane, sums):
             found = []
             for row in range(self.height):
                 place = builder.add(builder.mul(INT64(row), n_ones), plane)
-                one = builder.sext(builder.load(builder.gep(ones, [place])), INT64)
-                found += [self.spread(one)] * self.n_vectors
+                one = builder.load(builder.gep(ones, [place]))
+                one = self.spread(one if kind == INT32 else builder.sext(one, INT64))
+                found += [one] * (len(start) // self.height)
             return add(sums, builder.add(n_pairs, plane), found)
 
         def add_plane(plane, sums):
             def add_pair(unit_plane, sums):
                 block = builder.add(builder.mul(self.block, n_unit_planes), unit_plane)
                 pair = builder.add(builder.mul(plane, n_unit_planes), unit_plane)
-                return add(sums, pair, self.count(builder.mul(plane, plane_step), block))
+                counts = self.count(builder.mul(plane, plane_step), block)
+                return add(sums, pair, self.narrow(counts) if kind == INT32 else counts)
 
             return self._loop(n_unit_planes, sums, add_pair)
 
@@ -147,26 +151,38 @@ class Tile:
 
     def cells(self, vectors):
         """Yield (row of the tile, first unit of the vector, vector) for each accumulator."""
+        of_row = len(vectors) // self.height
         for index, vector in enumerate(vectors):
-            yield index // self.n_vectors, index % self.n_vectors * LANES, vector
+            yield index // of_row, index % of_row * vector.type.count, vector
+
+    def narrow(self, vectors):
+        """Return vectors of words as half as many of their lower halves."""
+        halves = [self.builder.bitcast(vector, _HALVES) for vector in vectors]
+        lower = _HALVES(list(range(0, 4 * LANES, 2)))
+        pairs = zip(halves[::2], halves[1::2], strict=True)
+        return [self.builder.shuffle_vector(*pair, lower) for pair in pairs]
 
     def bits(self, vectors, predicate, bounds):
         """Emit half a word for each row: how its vectors compare with the bounds of the units."""
         builder, halves = self.builder, [INT32(0)] * self.height
         for row, unit, vector in self.cells(vectors):
             bits = builder.icmp_signed(predicate, vector, self.load(bounds, unit))
-            bits = builder.zext(builder.bitcast(bits, _INT8), INT32)
+            bits = builder.bitcast(bits, ir.IntType(vector.type.count))
+            bits = bits if bits.type == INT32 else builder.zext(bits, INT32)
             halves[row] = builder.or_(halves[row], builder.shl(bits, INT32(unit)))
         return halves
 
     def store(self, vectors, array_type, array, step, kind):
         """Emit the stores of whole numbers cut to a type, rows a step apart, padding left out."""
-        builder, vector = self.builder, ir.VectorType(kind, LANES)
-        mask_type = ir.VectorType(_INT1, LANES)
+        builder = self.builder
+        if kind.width <= 32 and vectors[0].type == VECTOR:
+            vectors = self.narrow(vectors)
+        given = vectors[0].type
+        vector, mask_type = ir.VectorType(kind, given.count), ir.VectorType(_INT1, given.count)
         store_some = cgutils.get_or_insert_function(
             builder.module,
             ir.FunctionType(ir.VoidType(), [vector, vector.as_pointer(), INT32, mask_type]),
-            f"llvm.masked.store.v{LANES}i{kind.width}.p0",
+            f"llvm.masked.store.v{vector.count}i{kind.width}.p0",
         )
         start = self.element(
             array_type, array, builder.add(builder.mul(self.row, step), self.column)
@@ -175,7 +191,7 @@ class Tile:
         cells = [
             (
                 unit,
-                found if kind == INT64 else builder.trunc(found, vector),
+                found if vector == given else builder.trunc(found, vector),
                 self.place(start, step, row, unit, vector),
             )
             for row, unit, found in self.cells(vectors)
@@ -186,8 +202,9 @@ class Tile:
                 for _, found, place in cells:
                     builder.store(found, place, align=align)
             with cut:
+                end = n_left if given == VECTOR else builder.trunc(n_left, INT32)
                 for unit, found, place in cells:
-                    mask = builder.icmp_signed("<", ascending(unit), self.spread(n_left))
+                    mask = builder.icmp_signed("<", ascending(unit, given), self.spread(end))
                     builder.call(store_some, [found, place, INT32(align), mask])
 
     def place(self, start, length, row, unit, vector_type):
@@ -197,14 +214,24 @@ class Tile:
         return self.builder.bitcast(pointer, vector_type.as_pointer())
 
     def load(self, pointer, offset):
-        """Load the vector of words that begins some words behind a pointer."""
+        """Load the vector of numbers that begins some of them behind a pointer."""
         pointer = self.builder.gep(pointer, [INT64(offset)])
-        return self.builder.load(self.builder.bitcast(pointer, VECTOR.as_pointer()), align=8)
+        kind = pointer.type.pointee
+        vector = VECTOR if kind == INT64 else _HALVES
+        pointer = self.builder.bitcast(pointer, vector.as_pointer())
+        return self.builder.load(pointer, align=kind.width // 8)
+
+    def load_block(self, pointer):
+        """Load a number for each unit of a block."""
+        step = LANES if pointer.type.pointee == INT64 else 2 * LANES
+        return [self.load(pointer, unit) for unit in range(0, self.n_vectors * LANES, step)]
 
     def spread(self, value):
         """Return a vector that repeats a value."""
-        one = self.builder.insert_element(VECTOR(ir.Undefined), value, INT32(0))
-        return self.builder.shuffle_vector(one, VECTOR(ir.Undefined), _HALVES(None))
+        vector = VECTOR if value.type == INT64 else _HALVES
+        one = self.builder.insert_element(vector(ir.Undefined), value, INT32(0))
+        places = ir.VectorType(INT32, vector.count)(None)
+        return self.builder.shuffle_vector(one, vector(ir.Undefined), places)
 
     def _loop(self, stop, carried, body):
         """Emit a loop from 0 to `stop` that carries vectors along, and return the last ones."""
@@ -309,9 +336,9 @@ def tiles(context, builder, signature, values):
                 yield Tile(context, builder, height, row, signature.args, values)
 
 
-def ascending(first):
+def ascending(first, vector=VECTOR):
     """Return a constant vector of ascending numbers."""
-    return VECTOR(list(range(first, first + LANES)))
+    return vector(list(range(first, first + vector.count)))
 
 
 def signature_of(n_vectors, rows, steps, first, last, units, block, *rest):

@@ -17,7 +17,7 @@ from skbnn.bits._products import (
     nearest_units,
 )
 from skbnn.bits._signed import signed_sums
-from skbnn.bits._sums import add_shifted, code_products, sum_products
+from skbnn.bits._sums import add_scaled, code_products, sum_products
 from skbnn.bits._tokens import attend, gather_bits
 from skbnn.bits._training import (
     clipped_gradient,
@@ -32,7 +32,7 @@ from skbnn.bits._training import (
 from skbnn.bits._unfolding import unfold_images
 
 __all__ = [
-    "add_shifted",
+    "add_scaled",
     "attend",
     "clipped_gradient",
     "clipped_moments",

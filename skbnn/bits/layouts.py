@@ -7,14 +7,14 @@ import numpy as np
 from skbnn.bits.packing import unpack_bits
 
 __all__ = [
-    "aligned_words",
+    "aligned",
     "interleave",
     "interleave_planes",
     "lanes_for",
     "unit_masks",
 ]
 
-_LINE_WORDS = 8
+_LINE_BYTES = 64
 
 
 def lanes_for(n_units):
@@ -39,13 +39,13 @@ def interleave(words, lanes):
     Parameters
     ----------
     words : uint64 ndarray of shape (n_units, n_words)
-        Canonical rows, one for each unit.
+        Canonical rows, one for each unit. Other numbers of 8 or 4 bytes are laid out alike.
     lanes : {16, 32}
         Units in a block.
 
     Returns
     -------
-    units : uint64 ndarray of shape (n_blocks, n_words, lanes)
+    units : ndarray of shape (n_blocks, n_words, lanes)
         ``units[j, w, l] = words[j * lanes + l, w]``, C-contiguous and aligned to cache lines; the
         missing units of the last block are 0.
 
@@ -60,9 +60,9 @@ def interleave(words, lanes):
     """
     n_units, width = words.shape
     n_blocks = -(-n_units // lanes)
-    padded = np.zeros((n_blocks * lanes, width), np.uint64)
+    padded = np.zeros((n_blocks * lanes, width), words.dtype)
     padded[:n_units] = words
-    units = aligned_words((n_blocks, width, lanes))
+    units = aligned((n_blocks, width, lanes), words.dtype)
     units[:] = padded.reshape(n_blocks, lanes, width).transpose(0, 2, 1)
     return units
 
@@ -84,14 +84,14 @@ def interleave_planes(planes, lanes):
     """
     n_planes, n_units, width = planes.shape
     n_blocks = -(-n_units // lanes)
-    units = aligned_words((n_blocks, n_planes, width, lanes))
+    units = aligned((n_blocks, n_planes, width, lanes), np.uint64)
     for k, words in enumerate(planes):
         units[:, k] = interleave(words, lanes)
     return units.reshape(n_blocks * n_planes, width, lanes)
 
 
-def aligned_words(shape):
-    """Return an array of words that begins at a cache line.
+def aligned(shape, dtype):
+    """Return an array that begins at a cache line.
 
     Vectors that straddle two lines load at half the speed, which a single row notices.
 
@@ -99,16 +99,18 @@ def aligned_words(shape):
     ----------
     shape : tuple of int
         Its shape.
+    dtype : dtype
+        Type of its numbers.
 
     Returns
     -------
-    words : uint64 ndarray
+    array : ndarray
         C-contiguous; its content is arbitrary.
     """
-    n_words = math.prod(shape)
-    room = np.empty(n_words + _LINE_WORDS, np.uint64)
-    start = -(room.ctypes.data // room.itemsize) % _LINE_WORDS
-    return room[start : start + n_words].reshape(shape)
+    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    room = np.empty(n_bytes + _LINE_BYTES, np.uint8)
+    start = -room.ctypes.data % _LINE_BYTES
+    return room[start : start + n_bytes].view(dtype).reshape(shape)
 
 
 def unit_masks(words, n_bits):

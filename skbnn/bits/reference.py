@@ -19,7 +19,7 @@ from skbnn.bits._image_reference import (
     pool_channels,
     pool_images,
 )
-from skbnn.bits._sums_reference import add_shifted, code_products, sum_products
+from skbnn.bits._sums_reference import add_scaled, code_products, sum_products
 from skbnn.bits._token_reference import attend, gather_bits
 from skbnn.bits._training_reference import (
     clipped_gradient,
@@ -35,7 +35,7 @@ from skbnn.bits._training_reference import (
 from skbnn.bits.packing import WORD_BITS, pack_bits, unpack_bits
 
 __all__ = [
-    "add_shifted",
+    "add_scaled",
     "attend",
     "clipped_gradient",
     "clipped_moments",
@@ -145,7 +145,7 @@ def threshold_sums(sums, thresholds, out):
 
     Parameters
     ----------
-    sums : int32 or int64 ndarray of shape (n_rows, n_units)
+    sums : int16, int32 or int64 ndarray of shape (n_rows, n_units)
         Integer sums.
     thresholds : ndarray of shape (n_units,)
         Threshold of each unit, of the same dtype.

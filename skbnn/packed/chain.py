@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from skbnn.bits import (
-    aligned_words,
+    aligned,
     n_words,
     open_layout,
     pack_bits,
@@ -100,7 +100,7 @@ def prepare_chain(operations, kernels):
     if _is_better_open(len(opened.firsts), parts[0][0]):
         layout, parts[0] = opened, (_spread(parts[0][0], places, len(opened.firsts)), parts[0][1])
     shapes = np.array([units.shape for units, _ in parts], np.int64)
-    words = aligned_words((sum(units.size for units, _ in parts),))
+    words = aligned((sum(units.size for units, _ in parts),), np.uint64)
     np.concatenate([units.ravel() for units, _ in parts], out=words)
     limits = np.concatenate([limits for _, limits in parts[:-1]] or [np.empty(0, np.int64)])
     factors, bases = parts[-1][1]
@@ -133,7 +133,7 @@ def _is_better_open(n_entries, units):
 def _spread(units, places, width):
     """Return interleaved units whose bits are at other places, zeros between them."""
     n_blocks, _, lanes = units.shape
-    spread = aligned_words((n_blocks, width, lanes))
+    spread = aligned((n_blocks, width, lanes), np.uint64)
     for before, after in zip(units, spread, strict=True):
         bits = np.zeros((lanes, width * WORD_BITS), np.bool_)
         bits[:, places] = unpack_bits(before.T, len(places))

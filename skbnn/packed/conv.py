@@ -108,7 +108,7 @@ class BinaryConv(BinaryProduct):
 
     def _prepare_sums(self, kernels, layout):
         """Return the function that sums the products of planes and transforms the sums."""
-        window, n_units, dtype = self.window, self.weights.n_units, self.sum_dtype
+        window, n_units, dtype = self.window, self.weights.n_units, self.stored_dtype
         planes = self.planes_layout(layout.words, lanes_for(n_units))
         *ends, corrections = self.corrections()
         finish, code = self.output.prepare(kernels, dtype), self.output.gives

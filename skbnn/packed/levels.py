@@ -46,7 +46,7 @@ class StreamLevels(Operation):
 
     def prepare(self, kernels, real=np.float64):  # noqa: D102
         *places, channels = self.takes.shape
-        finish, code = self.output.prepare(kernels, np.int32), self.output.gives
+        finish, code = self.output.prepare(kernels, self.takes.dtype), self.output.gives
         return lambda stream: code.join(finish(stream.reshape(-1, channels)), places)
 
 

@@ -52,6 +52,11 @@ class BinaryProduct(Operation):
         # A threshold may lie one beyond the largest sum.
         return np.int32 if self.largest.max() < INT32_MAX else np.int64
 
+    @property
+    def stored_dtype(self):
+        """Integer type in which sums are handed on: for a stream, its own."""
+        return self.output.gives.dtype if isinstance(self.output, Sums) else self.sum_dtype
+
     def terms(self):
         """Return what a mismatch and a one of each unit are worth, and the constant part.
 
@@ -88,9 +93,10 @@ class BinaryProduct(Operation):
             Units in a block.
         """
         *worths, base = self.terms()
-        worths = np.ascontiguousarray(np.concatenate(worths).T)
-        factors = interleave(worths.view(np.uint64), lanes).view(np.int64)
-        base = np.pad(base, (0, len(factors) * lanes - len(base)))
+        # Cut to the type of the sums: these fit, and what is on the way to them may wrap.
+        dtype = self.sum_dtype
+        factors = interleave(np.concatenate(worths).T.astype(dtype), lanes)
+        base = np.pad(base.astype(dtype), (0, len(factors) * lanes - len(base)))
         return interleave_planes(words, lanes), factors, base
 
 
@@ -173,7 +179,8 @@ class BinaryLinear(BinaryProduct):
         code = self.takes
         layout = self.planes_layout(code.lay_out(self.weights.words), 32)
         thresholds, starts, changes = self.output.steps()
-        limits = np.full((len(thresholds), len(layout[2])), np.iinfo(np.int64).max)
+        dtype = self.sum_dtype
+        limits = np.full((len(thresholds), len(layout[2])), np.iinfo(dtype).max, dtype)
         limits[:, : thresholds.shape[1]] = thresholds
 
         def run(rows):
@@ -185,7 +192,7 @@ class BinaryLinear(BinaryProduct):
 
     def _prepare_sums(self, kernels):
         """Return the function from rows to integer sums of every unit."""
-        code, n_units, dtype = self.takes, self.weights.n_units, self.sum_dtype
+        code, n_units, dtype = self.takes, self.weights.n_units, self.stored_dtype
         layout = self.planes_layout(code.lay_out(self.weights.words), lanes_for(n_units))
 
         def sums(rows):

@@ -111,11 +111,12 @@ class Positions(Operation):
         return IntStream(self.takes.shape, (self.takes.largest << self.shift) + most)
 
     def prepare(self, kernels, real=np.float64):  # noqa: D102
-        table = self.table.astype(np.int32)[None]
+        dtype = self.gives.dtype
+        table, factors = self.table.astype(dtype)[None], np.array([1 << self.shift, 1], dtype)
 
         def run(rows):
-            stream = np.empty_like(rows)
-            kernels.add_shifted(rows, self.shift, table, 0, stream)
+            stream = np.empty(rows.shape, dtype)
+            kernels.add_scaled(rows, table, factors, stream)
             return stream
 
         return run
@@ -192,7 +193,7 @@ class StreamSign(Operation):
 
     def prepare(self, kernels, real=np.float64):  # noqa: D102
         *places, channels = self.takes.shape
-        thresholds, flips = self.thresholds.astype(np.int32), self.flips
+        thresholds, flips = self.thresholds.astype(self.takes.dtype), self.flips
 
         def run(stream):
             out = np.empty((len(stream) * math.prod(places), n_words(channels)), np.uint64)
@@ -316,6 +317,9 @@ class Residual(Operation):
             for part in (self.branch, self.skip)
         )
         is_real = isinstance(self.takes, Reals)
+        if not is_real:
+            dtype = self.gives.dtype
+            factors = np.array([1 << max(0, self.shift), 1 << max(0, -self.shift)], dtype)
 
         def run(stream):
             rows = stream
@@ -324,10 +328,10 @@ class Residual(Operation):
             for skip in skips:
                 stream = skip(stream)
             if is_real:
-                rows += stream
-            else:
-                kernels.add_shifted(rows, max(0, self.shift), stream, max(0, -self.shift), rows)
-            return rows
+                return rows + stream
+            out = np.empty(stream.shape, dtype)
+            kernels.add_scaled(rows, stream, factors, out)
+            return out
 
         return run
 

@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 INT32_MAX = 2**31 - 1
+_INT16_MAX = 2**15 - 1
 
 
 def _require_n_bits(n_bits):
@@ -210,7 +211,7 @@ class Reals:
 
 @dataclass(frozen=True)
 class IntStream:
-    """Integers that operations add to: int32 of shape (n, *shape).
+    """Integers that operations add to: of shape (n, *shape), int16 where they fit, else int32.
 
     Parameters
     ----------
@@ -236,9 +237,14 @@ class IntStream:
         return math.prod(self.shape)
 
     @property
+    def dtype(self):
+        """The type of the numbers."""
+        return np.dtype(np.int16 if self.largest < _INT16_MAX else np.int32)
+
+    @property
     def nbytes(self):
         """Bytes of one row."""
-        return 4 * self.width
+        return self.dtype.itemsize * self.width
 
     def at_places(self, places):
         """Return the value of images with such a row at each of their places."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skbnn.bits import aligned_words, interleave, n_words, pack_bits, threshold_layout
+from skbnn.bits import aligned, interleave, n_words, pack_bits, threshold_layout
 
 
 def signs(bits):
@@ -65,7 +65,7 @@ def test_units_begin_at_a_cache_line(random_bits):
     for n_units in (1, 10, 100):
         assert interleave(pack_bits(random_bits(n_units, 70)), 32).ctypes.data % 64 == 0
     for shape in ((3,), (2, 5, 32)):
-        words = aligned_words(shape)
+        words = aligned(shape, np.uint64)
         assert words.shape == shape and words.dtype == np.uint64
         assert words.ctypes.data % 64 == 0 and words.flags.c_contiguous
 

@@ -20,8 +20,13 @@ sizes = pytest.mark.parametrize("size", SIZES, ids=str)
 with_or_without_ones = pytest.mark.parametrize("with_ones", [False, True])
 
 
-def case(rng, random_bits, size, lanes, largest, with_ones):
+LARGEST = {np.int16: 2, np.int32: 1 << 12, np.int64: 1 << 40}
+"""What counts are worth at most so that sums fit their type."""
+
+
+def case(rng, random_bits, size, lanes, dtype, with_ones):
     """Return the inputs of a kernel and the sums of all units."""
+    largest, kind = LARGEST[dtype], np.promote_types(dtype, np.int32)
     n_bits, n_rows, n_planes, n_unit_planes, n_units = size
     rows = random_bits(n_rows, n_planes, n_bits)
     planes = random_bits(n_unit_planes, n_units, n_bits)
@@ -32,41 +37,42 @@ def case(rng, random_bits, size, lanes, largest, with_ones):
     sums = base + np.einsum("nqm,qm->nm", counts.reshape(n_rows, len(factors), n_units), factors)
     if with_ones:
         sums += rows.sum(-1) @ ones
-    worths = np.ascontiguousarray(np.concatenate([factors, ones]).T).view(np.uint64)
+    worths = np.concatenate([factors, ones]).T.astype(kind)
     padding = -n_units % lanes
     return (
         pack_bits(rows),
         interleave_planes(pack_bits(planes), lanes),
-        interleave(worths, lanes).view(np.int64),
-        np.pad(base, (0, padding)),
+        interleave(worths, lanes),
+        np.pad(base.astype(kind), (0, padding)),
     ), sums
 
 
-@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+@pytest.mark.parametrize("dtype", LARGEST)
 @with_or_without_ones
 @sizes
 def test_sum_products(kernels, rng, random_bits, guarded, frozen, size, with_ones, dtype):
-    largest = 1 << (40 if dtype == np.int64 else 12)
-    inputs, sums = case(rng, random_bits, size, lanes_for(size[-1]), largest, with_ones)
+    inputs, sums = case(rng, random_bits, size, lanes_for(size[-1]), dtype, with_ones)
     out = guarded(sums.shape, dtype)
     kernels.sum_products(*frozen(*inputs), out)
     np.testing.assert_array_equal(out, sums)
 
 
-def test_sums_wrap_on_the_way(kernels, random_bits, guarded, frozen):
-    factors = np.full((1, 2, 16), 1 << 30)
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_sums_wrap_on_the_way(kernels, random_bits, guarded, frozen, dtype):
+    factors = np.full((1, 2, 16), 1 << 30, dtype)
     factors[:, 1] *= -1
     rows, units = pack_bits(np.ones((1, 2, 8), bool)), np.zeros((1, 1, 16), np.uint64)
     out = guarded((1, 3), np.int32)
-    kernels.sum_products(*frozen(rows, units, factors, np.full(16, 7)), out)
+    kernels.sum_products(*frozen(rows, units, factors, np.full(16, 7, dtype)), out)
     assert (out == 7).all()
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
 @with_or_without_ones
 @pytest.mark.parametrize("n_steps", [1, 3])
 @sizes
-def test_code_products(kernels, rng, random_bits, guarded, frozen, size, n_steps, with_ones):
-    inputs, sums = case(rng, random_bits, size, 32, 1 << 30, with_ones)
+def test_code_products(kernels, rng, random_bits, guarded, frozen, size, n_steps, with_ones, dtype):
+    inputs, sums = case(rng, random_bits, size, 32, dtype, with_ones)
     (n_rows, n_units), n_codes = sums.shape, 2
     spread = int(np.abs(sums).max(initial=1))
     thresholds = np.sort(rng.integers(-spread, spread, (n_steps, n_units)), 0)
@@ -74,7 +80,7 @@ def test_code_products(kernels, rng, random_bits, guarded, frozen, size, n_steps
         thresholds[0] = sums[n_rows // 2]
     starts = random_bits(n_codes, n_units)
     changes = rng.random((n_steps, n_codes)) < 0.7
-    limits = np.full((n_steps, len(inputs[3])), np.iinfo(np.int64).max)
+    limits = np.full((n_steps, len(inputs[3])), np.iinfo(dtype).max, dtype)
     limits[:, :n_units] = thresholds
     out = guarded((n_rows, n_codes, n_words(n_units)), np.uint64)
     kernels.code_products(*frozen(*inputs, limits, pack_bits(starts), changes), out)
@@ -85,14 +91,17 @@ def test_code_products(kernels, rng, random_bits, guarded, frozen, size, n_steps
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, 3])
-@pytest.mark.parametrize(("shift", "other_shift"), [(0, 0), (3, 0), (0, 2)])
-def test_add_shifted(kernels, rng, guarded, frozen, n_rows, shift, other_shift):
-    sums, others = rng.integers(-(1 << 20), 1 << 20, (2, n_rows, 2, 3, 7)).astype(np.int32)
-    table = rng.integers(-99, 99, (1, 2, 3, 7)).astype(np.int32)
+@pytest.mark.parametrize("factors", [(1, 1), (8, 1), (1, 4)])
+@pytest.mark.parametrize(("dtype", "other", "result"), ["hhh", "hhi", "ihi", "hii", "iii"], ids=str)
+def test_add_scaled(kernels, rng, guarded, frozen, n_rows, factors, dtype, other, result):
+    most, others_most = (
+        1 << (11 if result == "h" else 14 if t == "h" else 20) for t in (dtype, other)
+    )
+    sums = rng.integers(-most, most, (n_rows, 2, 3, 7)).astype(dtype)
+    others = rng.integers(-others_most, others_most, (n_rows, 2, 3, 7)).astype(other)
+    table = rng.integers(-others_most, others_most, (1, 2, 3, 7)).astype(other)
     for added in (others, table):
-        out = guarded(sums.shape, np.int32)
-        kernels.add_shifted(frozen(sums), shift, frozen(added), other_shift, out)
-        np.testing.assert_array_equal(out, sums * 2**shift + added * 2**other_shift)
-    out = sums.copy()
-    kernels.add_shifted(out, shift, others, other_shift, out)
-    np.testing.assert_array_equal(out, sums * 2**shift + others * 2**other_shift)
+        out = guarded(sums.shape, result)
+        kernels.add_scaled(*frozen(sums, added, np.array(factors, result)), out)
+        expected = sums.astype(int) * factors[0] + added.astype(int) * factors[1]
+        np.testing.assert_array_equal(out, expected)

@@ -282,7 +282,7 @@ def test_sums(kernels, shape, n_units, kernel, stride, size, padding_value, plan
         decode_images(words, code), decode_matrix(weights), window, padding_of(code, padding_value)
     )
     found = operation.prepare(kernels)(words)
-    assert found.dtype == np.int32
+    assert found.dtype == operation.gives.dtype
     np.testing.assert_array_equal(found, pool(sums, window))
     assert operation.prepare(kernels)(words[:0]).shape == (0, *window.pooled, n_units)
 
@@ -298,7 +298,7 @@ def test_sums_have_no_least():
 @pytest.mark.parametrize("size", [(1, 1), (2, 3)])
 def test_shortcut(channels, size, kernels):
     rng = np.random.default_rng(8)
-    x = rng.integers(-9, 10, (4, 5, 7, 5)).astype(np.int32)
+    x = rng.integers(-9, 10, (4, 5, 7, 5)).astype(np.int16)
     pooled = pool(x, Window((5, 7, 5), (1, 1), 1, size))
     kept = min(5, channels)
     for value, rows in ((IntStream((5, 7, 5), 9), x), (Reals(175), x.reshape(4, -1) / 2)):
@@ -307,7 +307,7 @@ def test_shortcut(channels, size, kernels):
         assert out.dtype == rows.dtype
         assert out.size == 4 * operation.gives.width
         out = out.reshape(*pooled.shape[:3], channels)
-        expected = pooled if rows.dtype == np.int32 else pooled / 2
+        expected = pooled if rows.dtype == np.int16 else pooled / 2
         np.testing.assert_array_equal(out[..., :kept], expected[..., :kept])
         assert not out[..., kept:].any()
 
@@ -323,7 +323,7 @@ def test_a_stream_skips_a_layer_of_another_shape(kernels):
     skip = Shortcut(stream, stream.shape, (2, 2), 5)
     operation = Residual((signs, layer), stream, 2, (skip,))
     assert operation.gives == IntStream((2, 3, 5), 50 + 27 * 4)
-    x = rng.integers(-50, 51, (3, 4, 6, 3)).astype(np.int32)
+    x = rng.integers(-50, 51, (3, 4, 6, 3)).astype(stream.dtype)
     before = x.copy()
     sums = convolve(np.where(x >= 0, 1, -1), decode_matrix(layer.weights), window, -1)
     expected = 4 * pool(sums, window)

@@ -60,11 +60,11 @@ def test_costs_of_streams(make_model):
     # Seven places; a stream of nine integers; a branch through five hidden units.
     assert make_model("stream")[0].summary().layers == (
         LayerCost("image-thermometer", "7 -> 21", 0, 1 + 3 * 4, 0, 0, 21, 7 * 8),
-        LayerCost("each-place", "21 -> 63", 1, 9 * 8, 4 * 9 * 4, 7 * 9 * 3, 0, 4 * 63),
-        LayerCost("positions", "63 -> 63", 0, 2 * 63, 4 * 63, 0, 0, 4 * 63),
+        LayerCost("each-place", "21 -> 63", 1, 9 * 8, 4 * 9 * 4, 7 * 9 * 3, 0, 2 * 63),
+        LayerCost("positions", "63 -> 63", 0, 2 * 63, 4 * 63, 0, 0, 2 * 63),
         LayerCost(
             "residual", "63 -> 63", 1, 9 * 2 + 8 + 5 * 10 + 9 * 8,
-            4 * (18 + 5 * 10 + 9 * 6), 7 * (5 * 9 + 9 * 5), 0, 4 * 63, 7 * 8,
+            4 * (18 + 5 * 10 + 9 * 6), 7 * (5 * 9 + 9 * 5), 0, 2 * 63, 7 * 8,
         ),
         LayerCost("stream-sign", "63 -> 63", 0, 9 * 2 + 8, 4 * 18, 0, 0, 7 * 8),
         LayerCost("binary-linear", "63 -> 3", 1, 3 * (8 + 8), 4 * 3 * 64, 3 * 63, 0, 12),

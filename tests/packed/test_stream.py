@@ -72,7 +72,7 @@ def test_each_place_of_several_planes(kernels):
     x = 3 + planes[:, 0] + 2 * planes[:, 1]
     expected = x @ signs(layer.operation.weights.words[0], 70).T
     found = layer.prepare(kernels)(pack_bits(bits))
-    assert found.dtype == np.int32
+    assert found.dtype == layer.gives.dtype == np.int16
     np.testing.assert_array_equal(found, expected)
 
 
@@ -113,13 +113,15 @@ def test_only_what_has_places_works_place_by_place():
 
 @pytest.mark.parametrize("channels", WIDTHS)
 @pytest.mark.parametrize("dtype", [np.int16, np.int32])
-def test_stream_sign_compares_and_flips(kernels, channels, dtype):
+@pytest.mark.parametrize("largest", [9, 1 << 15])
+def test_stream_sign_compares_and_flips(kernels, channels, dtype, largest):
     rng = np.random.default_rng(channels)
-    stream = rng.integers(-9, 10, (5, 3, 2, channels)).astype(np.int32)
+    value = IntStream((3, 2, channels), largest)
+    stream = rng.integers(-9, 10, (5, 3, 2, channels)).astype(value.dtype)
     thresholds = rng.integers(-10, 11, channels).astype(dtype)
     thresholds[::3] = np.resize([-10, 10], len(thresholds[::3]))
     flips = rng.random(channels) < 0.5
-    layer = StreamSign(IntStream((3, 2, channels), 9), thresholds, pack_bits(flips))
+    layer = StreamSign(value, thresholds, pack_bits(flips))
     assert layer.gives == BitImage((3, 2, channels))
     found = layer.prepare(kernels)(stream)
     expected = (stream >= thresholds) ^ flips
@@ -127,35 +129,38 @@ def test_stream_sign_compares_and_flips(kernels, channels, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int32])
-def test_positions_shift_and_add(kernels, dtype):
+@pytest.mark.parametrize(("shift", "gives"), [(3, np.int16), (13, np.int32)])
+def test_positions_shift_and_add(kernels, dtype, shift, gives):
     rng = np.random.default_rng(0)
     table = rng.integers(-99, 100, (1, 3, 4)).astype(dtype)
-    rows = rng.integers(-7, 8, (5, 1, 3, 4)).astype(np.int32)
-    layer = Positions(IntStream((1, 3, 4), 7), 3, table)
-    assert layer.gives == IntStream((1, 3, 4), 7 * 8 + int(np.abs(table).max()))
+    takes = IntStream((1, 3, 4), 7)
+    rows = rng.integers(-7, 8, (5, 1, 3, 4)).astype(takes.dtype)
+    layer = Positions(takes, shift, table)
+    assert layer.gives == IntStream((1, 3, 4), (7 << shift) + int(np.abs(table).max()))
     before = rows.copy()
     found = layer.prepare(kernels)(rows)
-    assert found.dtype == np.int32
-    np.testing.assert_array_equal(found, rows * 8 + table)
+    assert found.dtype == layer.gives.dtype == gives
+    np.testing.assert_array_equal(found, rows.astype(int) * 2**shift + table)
     np.testing.assert_array_equal(rows, before)
 
 
-@pytest.mark.parametrize("shift", [0, 3, -2])
+@pytest.mark.parametrize("shift", [0, 3, 9, -2, -10])
 def test_residual_adds_the_shifted_branch(kernels, shift):
-    rng = np.random.default_rng(shift + 9)
+    rng = np.random.default_rng(shift + 20)
     stream = IntStream((2, 2, 70), 50)
     up, down = max(0, shift), max(0, -shift)
     limits = rng.integers(-20, 21, 70).astype(np.int16)
     first = StreamSign(stream, limits, pack_bits(rng.random(70) < 0.5))
     layer = Residual((first, sums_layer(rng, 70, 70, (2, 2))), stream, shift)
     assert layer.gives == IntStream((2, 2, 70), (50 << down) + (70 << up))
-    rows = rng.integers(-50, 51, (6, 2, 2, 70)).astype(np.int32)
+    rows = rng.integers(-50, 51, (6, 2, 2, 70)).astype(stream.dtype)
     before = rows.copy()
     bits = signs(first.prepare(kernels)(rows)[:, 0], 70)
     weights = signs(layer.branch[1].operation.weights.words[0], 70)
     found = layer.prepare(kernels)(rows)
-    assert found.dtype == np.int32
-    np.testing.assert_array_equal(found, (rows << down) + ((bits @ weights.T) << up))
+    assert found.dtype == layer.gives.dtype == (np.int16 if abs(shift) < 9 else np.int32)
+    expected = (rows.astype(int) << down) + ((bits @ weights.T).astype(int) << up)
+    np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(rows, before)
 
 
@@ -174,16 +179,18 @@ def test_a_stream_that_could_leave_int32_is_not_built():
         BinaryLinear(matrix(rng, 2, 3), BitCode(3), Sums(2, 2))
 
 
-def test_the_largest_numbers_do_not_wrap(kernels):
-    largest = INT32_MAX - 13
+@pytest.mark.parametrize("dtype", [np.int16, np.int32])
+def test_the_largest_numbers_do_not_wrap(kernels, dtype):
+    largest = int(np.iinfo(dtype).max) - 13
     stream = IntStream((1, 1, 3), largest)
     words = pack_bits(np.ones((1, 3, 3), bool))
     layer = EachPlace(BinaryLinear(BitMatrix(words, 3), BitCode(3), Sums(3, 3)), (1, 1))
     always = StreamSign(stream, np.full(3, -largest - 1, np.int32), np.zeros(1, np.uint64))
     never = StreamSign(stream, np.full(3, largest + 1, np.int32), np.zeros(1, np.uint64))
     for sign, value in ((always, 1), (never, -1)):
-        rows = np.full((1, 1, 1, 3), value * largest, np.int32)
+        rows = np.full((1, 1, 1, 3), value * largest, dtype)
         found = Residual((sign, layer), stream, 2).prepare(kernels)(rows)
+        assert found.dtype == dtype
         np.testing.assert_array_equal(found, rows + value * 12)
 
 
