@@ -45,12 +45,7 @@ FAMILIES = {
     "logistic": (BinaryLogisticRegression(), NETWORK),
     "MLP 3x1024": (
         BinaryMLPClassifier(hidden_layer_sizes=(1024, 1024, 1024), max_iter=24),
-        {
-            "float": "float",
-            "binaryconnect": "binaryconnect",
-            "bnn, squared hinge": HINGE,
-            "lqnets": "lqnets",
-        },
+        {"float": "float", "binaryconnect": "binaryconnect", "bnn, squared hinge": HINGE},
     ),
     "CNN 32-64": (BinaryCNNClassifier(), NETWORK | {"dorefa": "dorefa"}),
     "transformer 128": (BinaryTransformerClassifier(), NETWORK | {"dorefa": "dorefa"}),
