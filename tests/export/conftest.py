@@ -157,11 +157,11 @@ def compile_c():
 def run_c():
     """A function that runs a program and returns what it prints; it skips without the emulator."""
 
-    def run(program, *emulator):
+    def run(program, *emulator, reads=b""):
         if emulator and shutil.which(emulator[0]) is None:
             pytest.skip(f"{emulator[0]} is not installed")
-        done = subprocess.run([*emulator, str(program)], capture_output=True, text=True)
+        done = subprocess.run([*emulator, str(program)], capture_output=True, input=reads)
         assert done.returncode == 0, done.stderr[-4000:]
-        return done.stdout
+        return done.stdout.decode()
 
     return run

@@ -6,6 +6,12 @@ import subprocess
 import numpy as np
 import pytest
 
+from skbnn import (
+    BinaryCNNClassifier,
+    BinaryLogisticRegression,
+    BinaryMLPClassifier,
+    BinaryTransformerClassifier,
+)
 from skbnn.export import to_c, to_c_files
 from skbnn.packed import PackedModel
 
@@ -65,6 +71,50 @@ MACHINES = {
 def test_other_machines(sources, machine, compile_c, run_c):
     command, emulator = MACHINES[machine]
     assert run_c(compile_c(sources, command), emulator) == ""
+
+
+FAMILIES = {
+    "logistic": BinaryLogisticRegression(max_iter=1, random_state=0),
+    "mlp": BinaryMLPClassifier((256, 256), max_iter=1, random_state=0),
+    "mlp-planes": BinaryMLPClassifier((256, 256), technique="lqnets", max_iter=1, random_state=0),
+    "cnn": BinaryCNNClassifier(max_iter=1, random_state=0),
+    "transformer": BinaryTransformerClassifier(max_iter=1, random_state=0),
+}
+SCORES = """\
+#include <stdio.h>
+#include "net.h"
+int main(void)
+{
+    uint8_t image[NET_N_FEATURES];
+    int32_t scores[NET_N_CLASSES];
+    unsigned c;
+    while (fread(image, 1, sizeof image, stdin) == sizeof image) {
+        printf("%ld", (long)net_predict(image));
+        net_scores(image, scores);
+        for (c = 0; c < NET_N_CLASSES; ++c) {
+            printf(" %ld", (long)scores[c]);
+        }
+        putchar('\\n');
+    }
+    return 0;
+}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("build", [*BUILDS, *MACHINES])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_all_test_images_of_mnist(mnist, tmp_path, family, build, compile_c, run_c):
+    command, *emulator = (BUILDS.get(build),) if build in BUILDS else MACHINES[build]
+    X, X_test = mnist.data[:2000], mnist.data[mnist.test]
+    model = FAMILIES[family].fit(X, mnist.target[:2000]).packed_
+    (tmp_path / "net.h").write_text(to_c(model, "net"))
+    (tmp_path / "main.c").write_text(SCORES)
+    printed = run_c(compile_c(tmp_path, command), *emulator, reads=X_test.tobytes())
+    classes, *scores = np.array(printed.split(), int).reshape(len(X_test), -1).T
+    np.testing.assert_array_equal(np.transpose(scores), model.scores(X_test))
+    np.testing.assert_array_equal(model.classes[classes], model.predict(X_test))
 
 
 @pytest.mark.slow

@@ -151,7 +151,15 @@ def test_residual_blocks(padding_value, seed):
     generator = torch.Generator().manual_seed(seed)
     made = {"init": None, "input_dropout": 0.2, "hidden_dropout": 0.1, "generator": generator}
     blocks, width = conv_blocks(
-        (7, 9, 3), channels, 3, pools, BNN, padding_value=padding_value, residual=True, **made
+        (7, 9, 3),
+        channels,
+        3,
+        (1,) * len(channels),
+        pools,
+        BNN,
+        padding_value=padding_value,
+        residual=True,
+        **made,
     )
     bits = np.random.default_rng(seed).random((20, 1, 7, 9, 3)) < 0.5
     signs = np.where(bits, 1.0, -1.0).reshape(20, -1)
@@ -181,6 +189,7 @@ def test_kernels_and_pools_are_cut_to_the_image(technique):
         (1, 3, 2),
         (4, 6, 8),
         5,
+        (1, 1, 1),
         (2, 2, 1),
         get_technique(technique),
         padding_value=1,
@@ -236,8 +245,9 @@ def test_dropout_leaves_the_border_as_it_is(padding_value):
 def test_stages_have_the_same_weights_and_norms(name, residual):
     def shapes(technique):
         blocks, _ = conv_blocks(
-            (8, 8, 3), (4, 6, 6), 3, (1, 2, 1), technique, padding_value=-1, residual=residual,
-            init=0.3, input_dropout=0.0, hidden_dropout=0.0, generator=torch.Generator(),
+            (8, 8, 3), (4, 6, 6), 3, (1,) * 3, (1, 2, 1), technique, padding_value=-1,
+            residual=residual, init=0.3, input_dropout=0.0, hidden_dropout=0.0,
+            generator=torch.Generator(),
         )  # fmt: skip
         x = torch.ones(2, 8 * 8 * 3)
         for block in blocks:

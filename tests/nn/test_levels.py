@@ -140,7 +140,7 @@ def test_streams_and_attention(technique, kernels):
     stream = make(StreamSign, (2, 3), 33, technique, seed=1)
     value = IntStream((2, 3, 33), 60)
     signal = stream.freeze(Signal(value, 0.125))
-    numbers = np.random.default_rng(0).integers(-60, 61, (20, 2, 3, 33)).astype(np.int32)
+    numbers = np.random.default_rng(0).integers(-60, 61, (20, 2, 3, 33)).astype(value.dtype)
     found = stream.pack().prepare(kernels)(numbers)
     expected = stream(torch.from_numpy(numbers * 0.125)).numpy()
     np.testing.assert_array_equal(code_of(signal.value, found) * signal.unit, expected)

@@ -126,7 +126,7 @@ def test_the_stream_is_the_same_numbers_everywhere(places, n_bits, width, hidden
             continue
         assert operation.gives == signal.value
         if isinstance(signal.value, IntStream):
-            assert rows.dtype == np.int32
+            assert rows.dtype == signal.value.dtype
             np.testing.assert_array_equal(rows * signal.unit, x.numpy())
             assert np.abs(rows).max() <= signal.value.largest
             np.testing.assert_array_equal(x.float().numpy(), in_training.numpy())
