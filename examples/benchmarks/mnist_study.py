@@ -37,8 +37,9 @@ from skbnn.packed.format import to_bytes
 FETCH = {"mnist": fetch_mnist, "fashion-mnist": fetch_fashion_mnist}
 CLUSTERS = {"float": "float", "binary": "binary"}
 NETWORK = {"float": "float", "binaryconnect": "binaryconnect", "bnn": "bnn"}
-# The last entry of a family is the best technique found for it, on the last 10,000 training images
-# after a short fit, where it is not the plain "bnn".
+# The last entry of a family is the best technique found for it where it is not the plain "bnn": of
+# the perceptron, among those of one bit, after a whole fit; of the others after a short one. All
+# were judged on the last 10,000 training images.
 FAMILIES = {
     "k-means 10": (KMeansClassifier(n_clusters=10), CLUSTERS),
     "k-means 256": (KMeansClassifier(n_clusters=256), CLUSTERS),

@@ -36,6 +36,14 @@ def _require_shift(shift):
     require(0 <= shift <= _MOST_SHIFTED, f"Sums cannot be shifted left by {shift} bits.")
 
 
+def _factors(shift, other_shift, dtype):
+    """Return what shifts multiply by, as ``add_scaled`` takes it.
+
+    Only sums that are always 0 can be shifted out of the type, and any number times 0 is right.
+    """
+    return np.array([1 << shift, 1 << other_shift]).astype(dtype)
+
+
 @register("each-place")
 @dataclass(frozen=True, eq=False)
 class EachPlace(Operation):
@@ -112,7 +120,7 @@ class Positions(Operation):
 
     def prepare(self, kernels, real=np.float64):  # noqa: D102
         dtype = self.gives.dtype
-        table, factors = self.table.astype(dtype)[None], np.array([1 << self.shift, 1], dtype)
+        table, factors = self.table.astype(dtype)[None], _factors(self.shift, 0, dtype)
 
         def run(rows):
             stream = np.empty(rows.shape, dtype)
@@ -319,7 +327,7 @@ class Residual(Operation):
         is_real = isinstance(self.takes, Reals)
         if not is_real:
             dtype = self.gives.dtype
-            factors = np.array([1 << max(0, self.shift), 1 << max(0, -self.shift)], dtype)
+            factors = _factors(max(0, self.shift), max(0, -self.shift), dtype)
 
         def run(stream):
             rows = stream

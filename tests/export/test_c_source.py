@@ -106,7 +106,7 @@ int main(void)
 @pytest.mark.parametrize("build", [*BUILDS, *MACHINES])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_all_test_images_of_mnist(mnist, tmp_path, family, build, compile_c, run_c):
-    command, *emulator = (BUILDS.get(build),) if build in BUILDS else MACHINES[build]
+    command, *emulator = MACHINES.get(build) or [BUILDS[build]]
     X, X_test = mnist.data[:2000], mnist.data[mnist.test]
     model = FAMILIES[family].fit(X, mnist.target[:2000]).packed_
     (tmp_path / "net.h").write_text(to_c(model, "net"))

@@ -194,6 +194,25 @@ def test_the_largest_numbers_do_not_wrap(kernels, dtype):
         np.testing.assert_array_equal(found, rows + value * 12)
 
 
+@pytest.mark.parametrize("largest", [2**15 - 2, 2**15 - 1, INT32_MAX - 1])
+def test_a_threshold_may_lie_one_beyond_the_largest_number(kernels, largest):
+    stream = IntStream((1, 1, 2), largest)
+    assert stream.dtype == (np.int16 if largest < 2**15 - 1 else np.int32)
+    assert stream.nbytes == 2 * stream.dtype.itemsize
+    thresholds = np.array([-largest - 1, largest + 1], np.int32)
+    rows = np.array([-largest, 0, largest], stream.dtype).repeat(2).reshape(3, 1, 1, 2)
+    found = StreamSign(stream, thresholds, np.zeros(1, np.uint64)).prepare(kernels)(rows)
+    assert (found == 1).all()
+
+
+def test_sums_that_are_always_0_are_shifted_by_anything(kernels):
+    table = np.array([[[1, -2, 3]]], np.int16)
+    rows = np.zeros((2, 1, 1, 3), np.int16)
+    layer = Positions(IntStream((1, 1, 3), 0), 30, table)
+    assert layer.gives.dtype == np.int16
+    np.testing.assert_array_equal(layer.prepare(kernels)(rows), np.stack([table, table]))
+
+
 def test_ill_fitting_streams_are_refused():
     rng = np.random.default_rng(0)
     sign, layer = ramp(), sums_layer(rng, 3, 3, (1, 1))
