@@ -295,10 +295,15 @@ def _mean(values):
     return sum(values) / len(values)
 
 
+def _range(values):
+    """Return the least and the greatest of several values as text, and nothing for one."""
+    return f" ({min(values):.2f}-{max(values):.2f})" if len(values) > 1 else ""
+
+
 COLUMNS = {
     "family": ("family", str),
     "kind": ("kind", str),
-    "errors": ("test error, %", lambda e: f"{_mean(e):.2f} ({min(e):.2f}-{max(e):.2f})"),
+    "errors": ("test error, %", lambda e: f"{_mean(e):.2f}{_range(e)}"),
     "n": ("seeds", str),
     "nbytes": ("bytes", "{:,}".format),
     "ratio": ("smaller", "{:.1f}x".format),
