@@ -60,7 +60,8 @@ class Bop(torch.optim.Adam):
             return
         state = self.state[weight]
         if "average" not in state:
-            state["average"] = torch.zeros_like(weight)
+            # Adam looks for a step in every state that it is given back.
+            state.update(step=torch.zeros(()), average=torch.zeros_like(weight))
         average = state["average"].lerp_(weight.grad, rate)
         weight.mul_(torch.where(average * weight > self.threshold, -1.0, 1.0))
         # Nothing is left for Adam to do.
