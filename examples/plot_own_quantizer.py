@@ -33,6 +33,15 @@ class SmallOrLarge(PlaneWeights):
 
 
 # %%
+# The base class makes a `~skbnn.nn.quantizers.Code` of it, which is what will be packed. Its scales
+# are whole numbers, because a packed network computes with nothing else:
+
+code = SmallOrLarge().encode(torch.tensor([[0.9, -0.1, 0.3, -0.7]]))
+print("planes:", code.bits[:, 0].int().tolist())
+print("scales:", code.scales[:, 0].tolist(), "times", float(code.unit))
+print("weights:", code.decode()[0].tolist())
+
+# %%
 # Activations
 # -----------
 #

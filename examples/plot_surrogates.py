@@ -13,24 +13,33 @@ surrogate gradient. How much does the choice matter?
 #
 # A surrogate multiplies the gradient that comes from above by a function of the number that was
 # binarized. ``"ede"`` and ``"power"`` change in the course of a fit: wide at first, so that all
-# weights learn, and close to the sign in the end.
+# weights learn, and close to the sign in the end. The last one is none of the built-in ones: a
+# `~skbnn.nn.surrogates.Surrogate` of your own is a class of one method.
 
 import matplotlib.pyplot as plt
 import torch
 
-from skbnn.nn.surrogates import make_surrogate
+from skbnn.nn.surrogates import Surrogate, make_surrogate
+
+
+class Parabola(Surrogate):
+    """Derivative ``1 - x^2`` for ``abs(x) < 1``, else 0."""
+
+    def backward(self, grad, x, progress):
+        return grad * (1 - x * x).clamp(min=0)
+
 
 x = torch.linspace(-2, 2, 401)
 ones = torch.ones_like(x)
 names = ["identity", "clipped", "approx_sign", "tanh", "ede"]
-figure, axes = plt.subplots(1, 7, figsize=(15, 2.6), sharex=True, layout="constrained")
-for name, ax in zip([*names, "power", "sign_swish"], axes, strict=True):
+figure, axes = plt.subplots(1, 8, figsize=(17, 2.6), sharex=True, layout="constrained")
+for name, ax in zip([*names, "power", "sign_swish", Parabola], axes, strict=True):
     surrogate = make_surrogate(name)
     changes = name in ("ede", "power")
     for progress in (0.3, 0.8, 1.0) if changes else (0.0,):
         label = f"{progress:.0%} of the fit" if changes else None
         ax.plot(x, surrogate.backward(ones, x, progress), label=label)
-    ax.set(title=name, xlabel="x", ylim=(0, None))
+    ax.set(title=getattr(name, "__name__", name), xlabel="x", ylim=(0, None))
     if changes:
         ax.legend(fontsize="small")
 plt.show()

@@ -4,7 +4,7 @@ Thermometer bits
 ==================
 
 A network of signs reads signs. A thermometer code says of a number which of a few rising thresholds
-it reaches. How many are enough?
+it reaches. How many are enough? And what about a number's binary digits?
 """
 
 # %%
@@ -59,4 +59,30 @@ for ax, (name, model) in zip(axes, models.items(), strict=True):
         model, X, y, param_name="n_thresholds", param_range=[1, 3, 7], cv=2, ax=ax
     )
     ax.set(title=name, ylabel="accuracy")
+plt.show()
+
+# %%
+# Or binary digits
+# ----------------
+#
+# ``encoding="planes"`` reads the eight binary digits of whole numbers from 0 to 255. The sum of a
+# unit is then that of the numbers, exactly, with one weight for each; a thermometer has a weight
+# for each of its bits. Fewer weights are a smaller model, and a less flexible one.
+
+import numpy as np
+from sklearn.model_selection import cross_val_score
+
+choices = {f"thermometer, {n}": {"n_thresholds": n} for n in (1, 3, 7)}
+choices["planes"] = {"encoding": "planes"}
+
+figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
+for ax, (name, model) in zip(axes, models.items(), strict=True):
+    for choice, params in choices.items():
+        model.set_params(**{"n_thresholds": 7, "encoding": "thermometer", **params})
+        errors = 1 - cross_val_score(model, X, y, cv=3)
+        nbytes = model.fit(X, y).packed_.nbytes
+        spread = np.array([[errors.mean() - errors.min()], [errors.max() - errors.mean()]])
+        ax.errorbar(nbytes, errors.mean(), spread, fmt="o", capsize=3, label=choice)
+    ax.set(title=name, xlabel="bytes of the packed model", ylabel="error", xlim=0)
+    ax.legend(title="input bits")
 plt.show()

@@ -64,6 +64,13 @@ def test_study_runs_and_goes_on(tmp_path, mnist):
     assert run["n_train"] == run["n_test"] == 300
     assert stored["pair"]["bnn"]["bits"] == stored["pair"]["bnn"]["weights"]
 
+    again = subprocess.run([*command, "--times", *families[:2]], capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    timed = json.loads((tmp_path / "mnist.json").read_text())["comparisons"]["k-means 10"]
+    before = stored["comparisons"]["k-means 10"]
+    for new, old in zip(timed["runs"], before["runs"], strict=True):
+        assert new["one_us"] != old["one_us"] and new["accuracy"] == old["accuracy"]
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", [*QUICK, *ON_MNIST])

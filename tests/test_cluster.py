@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, RandomizedSearchCV
 
-from skbnn import BinaryMLPClassifier
+from skbnn import BinaryMLPClassifier, compare_models
 
 GRID = {"technique": ["bnn", "xnornet"], "hidden_layer_sizes": [(16,), (24,)]}
 SEARCHES = {
@@ -82,6 +82,20 @@ def test_scores_are_those_of_one_process(backend, name, alone, rows, request):
     search = clone(alone[name]).set_params(n_jobs=2)
     with joblib.parallel_config(backend=backend):
         assert_same(search.fit(*rows), alone[name])
+
+
+@pytest.mark.slow
+def test_comparison_on_a_cluster(client, rows, tmp_path):
+    models = {t: BinaryMLPClassifier(technique=t, max_iter=2) for t in ("float", "bnn")}
+    settings = {"cv": 3, "random_state": 0}
+    alone = compare_models(models, *rows, **settings)
+    with joblib.parallel_config(backend="dask"):
+        for _ in range(2):
+            shared = compare_models(models, *rows, **settings, resume_dir=tmp_path)
+            found = [r.accuracy for r in shared.results]
+            assert found == [r.accuracy for r in alone.results]
+    assert len(list(tmp_path.glob("*.json"))) == 6
+    assert not shared.estimators_
 
 
 class KillsOnce:

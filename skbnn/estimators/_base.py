@@ -31,6 +31,7 @@ class NetworkClassifier(
     _parameter_constraints: dict = {
         "technique": [str, Technique],
         "n_thresholds": [Interval(Integral, 1, 255, closed="both")],
+        "encoding": [StrOptions({"thermometer", "planes"})],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate_init": [None, Interval(Real, 0, None, closed="neither")],

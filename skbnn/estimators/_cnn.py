@@ -59,6 +59,10 @@ class BinaryCNNClassifier(NetworkClassifier):
         Input bits per pixel and channel, at quantiles of the channel's distinct values. All places
         share them, hence more than the 3 of :class:`BinaryMLPClassifier`. Techniques with real
         activations standardise each channel instead.
+    encoding : {"thermometer", "planes"}, default="thermometer"
+        The input bits: thermometer bits, or the eight binary digits of whole numbers from 0 to
+        255, which a weight multiplies together: exact, with one weight a pixel and channel, and
+        eight products. Techniques with real activations ignore it.
     max_iter : int, default=15
         Epochs. The learning rate follows a cosine over them.
     batch_size : int or "auto", default="auto"
@@ -177,6 +181,7 @@ class BinaryCNNClassifier(NetworkClassifier):
         space_to_depth="auto",
         technique="bnn",
         n_thresholds=7,
+        encoding="thermometer",
         max_iter=15,
         batch_size="auto",
         learning_rate_init=None,
@@ -206,6 +211,7 @@ class BinaryCNNClassifier(NetworkClassifier):
         self.space_to_depth = space_to_depth
         self.technique = technique
         self.n_thresholds = n_thresholds
+        self.encoding = encoding
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init

@@ -208,6 +208,23 @@ class KMeansClassifier(
 
         return run_blocks(distances, X, n_jobs=self.n_jobs)
 
+    def decision_function(self, X):
+        """Return minus the distance of each row from the nearest centre of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        decision : float64 ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
+            A class without a centre is farther than all others. For two classes, by how much the
+            second is nearer.
+        """
+        X = self._validated(X)
+        return self.packed_.decision_function(X, n_jobs=self.n_jobs)
+
 
 def _cluster_reals(estimator, X, weight, random_state):
     """Cluster real rows by scikit-learn's K-means."""

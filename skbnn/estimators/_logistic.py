@@ -23,6 +23,10 @@ class BinaryLogisticRegression(NetworkClassifier):
         fewer distinct values get fewer bits, constant ones none. A single layer gains more from
         finer inputs than a deep network, hence more than the 3 of
         :class:`BinaryMLPClassifier`. Techniques with real inputs standardise instead.
+    encoding : {"thermometer", "planes"}, default="thermometer"
+        The input bits: thermometer bits, or the eight binary digits of whole numbers from 0 to
+        255, which a weight multiplies together: exact, with one weight a number, and eight
+        products. Techniques with real inputs ignore it.
     max_iter : int, default=30
         Epochs. The learning rate follows a cosine over them.
     batch_size : int or "auto", default="auto"
@@ -119,6 +123,7 @@ class BinaryLogisticRegression(NetworkClassifier):
         *,
         technique="bnn",
         n_thresholds=7,
+        encoding="thermometer",
         max_iter=30,
         batch_size="auto",
         learning_rate_init=None,
@@ -138,6 +143,7 @@ class BinaryLogisticRegression(NetworkClassifier):
     ):
         self.technique = technique
         self.n_thresholds = n_thresholds
+        self.encoding = encoding
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init

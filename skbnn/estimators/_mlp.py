@@ -28,6 +28,10 @@ class BinaryMLPClassifier(NetworkClassifier):
         Input bits per feature, at quantiles of the feature's distinct values; features with
         fewer distinct values get fewer bits, constant ones none. Techniques with real
         activations standardise the inputs instead.
+    encoding : {"thermometer", "planes"}, default="thermometer"
+        The input bits: thermometer bits, or the eight binary digits of whole numbers from 0 to
+        255, which a weight multiplies together: exact, with one weight a number, and eight
+        products. Techniques with real activations ignore it.
     max_iter : int, default=30
         Epochs. The learning rate follows a cosine over them.
     batch_size : int or "auto", default="auto"
@@ -131,6 +135,7 @@ class BinaryMLPClassifier(NetworkClassifier):
         *,
         technique="bnn",
         n_thresholds=3,
+        encoding="thermometer",
         max_iter=30,
         batch_size="auto",
         learning_rate_init=None,
@@ -152,6 +157,7 @@ class BinaryMLPClassifier(NetworkClassifier):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.technique = technique
         self.n_thresholds = n_thresholds
+        self.encoding = encoding
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init

@@ -169,7 +169,8 @@ class Fit:
             inputs = make_input(estimator.packed_.operations[0])
         else:
             layout = estimator._layout(X.shape[1])
-            inputs = fit_input(self.technique, X, codes, weight, estimator.n_thresholds, layout)
+            n, encoding = estimator.n_thresholds, estimator.encoding
+            inputs = fit_input(self.technique, X, codes, weight, n, layout, encoding)
         self.operation = inputs.operation
         rows = inputs.rows(X)
         index, weight, _ = merge_rows(rows.keys(), weight, codes)

@@ -55,6 +55,10 @@ class BinaryTransformerClassifier(NetworkClassifier):
         distinct values get fewer bits, constant ones none. More than the 3 of
         :class:`BinaryMLPClassifier`, because a token sees few features. Techniques with real
         activations standardise the inputs instead.
+    encoding : {"thermometer", "planes"}, default="thermometer"
+        The input bits: thermometer bits, or the eight binary digits of whole numbers from 0 to
+        255, which a weight multiplies together: exact, with one weight a number, and eight
+        products. Techniques with real activations ignore it.
     max_iter : int, default=15
         Epochs. The learning rate follows a cosine over them.
     batch_size : int or "auto", default="auto"
@@ -173,6 +177,7 @@ class BinaryTransformerClassifier(NetworkClassifier):
         attention="threshold",
         technique="bnn",
         n_thresholds=7,
+        encoding="thermometer",
         max_iter=15,
         batch_size="auto",
         learning_rate_init=None,
@@ -200,6 +205,7 @@ class BinaryTransformerClassifier(NetworkClassifier):
         self.attention = attention
         self.technique = technique
         self.n_thresholds = n_thresholds
+        self.encoding = encoding
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init

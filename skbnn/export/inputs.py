@@ -4,7 +4,7 @@ import numpy as np
 
 from skbnn.bits import pack_bits
 from skbnn.export.emit import emit, indent
-from skbnn.export.program import words32
+from skbnn.export.program import n_words32, words32
 from skbnn.packed import BitPlanes, ImagePlanes, ImageThermometer, Thermometer, TokenBits
 
 __all__ = []
@@ -120,15 +120,20 @@ def _(operation: TokenBits, program, store=None):
     program.need("take", "writer", "fill")
     owners = program.table(f"{label}_owners", operation.owners)
     body = f"""\
-    @index token, i;
-    for (token = 0; token < {n_tokens}u; ++token) {{
-        @index missing = {length}u;
-        for (i = 0; i < {n_bits}u; ++i) {{
-            if ({owners.read("i")} == token) {{
-                @push(out, @take(in, i, 1u), 1u);
-                --missing;
-            }}
+for (token = 0; token < {n_tokens}u; ++token) {{
+    @index missing = {length}u;
+    for (i = 0; i < {n_bits}u; ++i) {{
+        if ({owners.read("i")} == token) {{
+            @push(out, @take(in, i, 1u), 1u);
+            --missing;
         }}
-        @fill(out, 0, missing);
-    }}"""
+    }}
+    @fill(out, 0, missing);
+}}"""
+    n_planes, names = len(operation.takes.scales), "token, i"
+    if n_planes > 1:
+        each = indent(f"{body}\nin += {n_words32(n_bits)}u;\n++out;")
+        body = f"for (plane = 0; plane < {n_planes}u; ++plane) {{\n{each}\n}}"
+        names = f"plane, {names}"
+    body = f"    @index {names};\n{indent(body)}"
     return program.function(label, operation.takes, operation.gives, body)

@@ -150,7 +150,7 @@ def compare_models(
         "n_train": measured[0]["n_train"],
         "n_test": measured[0]["n_test"],
         "n_tested": _independent_rows(jobs, measured[0]["n_test"]),
-        "n_features": int(np.shape(X)[1]),
+        "n_features": _n_features(X),
         "n_classes": len(labels),
         "labels": labels.tolist(),
         "n_repeats": n_repeats,
@@ -158,6 +158,12 @@ def compare_models(
     }
     fitted = {r["model"]: estimator for r, estimator in done if estimator is not None}
     return Comparison(records, reference, setting, fitted)
+
+
+def _n_features(X):
+    """Return the width of rows; None for texts, and for whatever else a pipeline begins with."""
+    shape = getattr(X, "shape", None) or np.shape(X)
+    return int(shape[1]) if len(shape) == 2 else None
 
 
 def _splits(X, y, X_test, test_size, cv, seed):

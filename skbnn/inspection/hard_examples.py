@@ -5,8 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skbnn.inspection.measure import packed_of
-
 __all__ = ["HardExamples", "class_scores", "hard_examples"]
 
 
@@ -16,8 +14,7 @@ def class_scores(estimator, X):
     Parameters
     ----------
     estimator : estimator
-        Fitted classifier with ``decision_function`` or ``predict_proba``, or with a packed model,
-        as `~skbnn.KMeansClassifier`.
+        Fitted classifier with ``decision_function`` or ``predict_proba``.
     X : array-like of shape (n_samples, n_features)
         Rows.
 
@@ -32,17 +29,14 @@ def class_scores(estimator, X):
         If the estimator has none of them.
     """
     check_is_fitted(estimator)
-    packed = packed_of(estimator)
     if hasattr(estimator, "decision_function"):
         scores = np.asarray(estimator.decision_function(X), np.float64)
     elif hasattr(estimator, "predict_proba"):
         scores = np.asarray(estimator.predict_proba(X), np.float64)
-    elif packed is not None and packed is getattr(estimator, "packed_", None):
-        return packed.scores(X).astype(np.float64)
     else:
         raise TypeError(
             f"{type(estimator).__name__} gives no scores to rank examples by; it needs a "
-            "decision_function, predict_proba or packed_."
+            "decision_function or predict_proba."
         )
     return np.column_stack([-scores, scores]) / 2 if scores.ndim == 1 else scores
 

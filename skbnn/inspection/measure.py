@@ -22,7 +22,7 @@ from skbnn.inspection.memory import peak_growth, traced_peak
 from skbnn.packed import PackedModel
 from skbnn.packed.format import to_bytes
 
-__all__ = ["Job", "packed_of", "run", "saved_size"]
+__all__ = ["Job", "packed_of", "prediction_times", "run", "saved_size"]
 
 _WARM_UP_ROWS = 8
 _SECONDS = 0.05, 0.2
@@ -129,7 +129,6 @@ def _measure(job, split, labels):
 
     fit_peak = peak_growth(fit)
     predicted, truth = estimator.predict(X_test), np.asarray(y_test)
-    one, n_test = _safe_indexing(X_test, [0]), _num_samples(X_test)
     nbytes, size = saved_size(estimator)
     packed = packed_of(estimator)
     cost = None if packed is None else packed.summary()
@@ -138,7 +137,7 @@ def _measure(job, split, labels):
         "repeat": job.repeat,
         "seed": job.seed,
         "n_train": _num_samples(X),
-        "n_test": n_test,
+        "n_test": _num_samples(X_test),
         "accuracy": float(np.mean(predicted == truth)),
         "confusion": confusion_matrix(truth, predicted, labels=labels).tolist(),
         "nbytes": nbytes,
@@ -146,19 +145,46 @@ def _measure(job, split, labels):
         "fit_seconds": seconds[0],
         "fit_cpu_seconds": seconds[1],
         "fit_peak_nbytes": fit_peak,
-        "one_us": _microseconds(lambda: estimator.predict(one), _SECONDS[0]),
-        "batch_us": _microseconds(lambda: estimator.predict(X_test), _SECONDS[1], n_test),
-        "float32_us": None,
+        **prediction_times(estimator, X_test),
         "predict_peak_nbytes": traced_peak(lambda: estimator.predict(X_test)),
         "binary_ops": None if cost is None else cost.binary_ops,
         "float_ops": None if cost is None else cost.float_ops,
         "loss_curve": [float(loss) for loss in getattr(estimator, "loss_curve_", [])],
     }
-    if packed is getattr(estimator, "packed_", None) and _is_real(packed):
-        fast = copy(estimator)
-        fast.packed_ = replace(packed, precision="float32")
-        record["float32_us"] = _microseconds(lambda: fast.predict(X_test), _SECONDS[1], n_test)
     return record, estimator
+
+
+def prediction_times(estimator, X):
+    """Measure how long predictions take.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted.
+    X : array-like
+        Rows.
+
+    Returns
+    -------
+    times : dict of str to list of three floats, or None
+        Quantiles of 10 %, 50 % and 90 % of the microseconds for one row, and for a row where all
+        are predicted together; both again where a packed model with real activations computes in
+        float32, None for others.
+    """
+    one, n_rows = _safe_indexing(X, [0]), _num_samples(X)
+
+    def times(estimator, name_one, name_batch):
+        return {
+            name_one: _microseconds(lambda: estimator.predict(one), _SECONDS[0]),
+            name_batch: _microseconds(lambda: estimator.predict(X), _SECONDS[1], n_rows),
+        }
+
+    packed, fast = packed_of(estimator), {"float32_one_us": None, "float32_us": None}
+    if packed is getattr(estimator, "packed_", None) and _is_real(packed):
+        faster = copy(estimator)
+        faster.packed_ = replace(packed, precision="float32")
+        fast = times(faster, *fast)
+    return {**times(estimator, "one_us", "batch_us"), **fast}
 
 
 def _warm_up(estimator, X, y):

@@ -44,9 +44,9 @@ class ModelResult:
         Time to predict one row in microseconds: the median and the quantiles of 10 and 90 %.
     batch_us, batch_us_low, batch_us_high : float
         The same per row when all test rows are predicted at once.
-    float32_us : float or None
-        ``batch_us`` of a packed model with real activations when it computes in float32 instead
-        of float64: the honest speed of float. None for others.
+    float32_one_us, float32_us : float or None
+        ``one_us`` and ``batch_us`` of a packed model with real activations when it computes in
+        float32 instead of float64: the honest speed of float. None for others.
     predict_peak_nbytes : int or None
         Memory that Python and NumPy allocate at most while all test rows are predicted at once.
     binary_ops, float_ops : int or None
@@ -74,6 +74,7 @@ class ModelResult:
     batch_us: float
     batch_us_low: float
     batch_us_high: float
+    float32_one_us: float | None
     float32_us: float | None
     predict_peak_nbytes: int | None
     binary_ops: int | None
@@ -103,7 +104,8 @@ def summarise(name, runs, reference_nbytes, n_tested):
     stderr, low, high = confidence(accuracies, n_tested)
     nbytes = int(_median(runs, "nbytes"))
     fits = [run["fit_seconds"] for run in runs]
-    one, batch, float32 = (_quantiles(runs, key) for key in ("one_us", "batch_us", "float32_us"))
+    one, batch = (_quantiles(runs, key) for key in ("one_us", "batch_us"))
+    fast = {key: _quantiles(runs, key) for key in ("float32_one_us", "float32_us")}
     whole = ("fit_peak_nbytes", "predict_peak_nbytes", "binary_ops", "float_ops")
     return ModelResult(
         model=name,
@@ -125,7 +127,7 @@ def summarise(name, runs, reference_nbytes, n_tested):
         batch_us=batch[1],
         batch_us_low=batch[0],
         batch_us_high=batch[2],
-        float32_us=None if float32 is None else float32[1],
+        **{key: None if values is None else values[1] for key, values in fast.items()},
         **{key: _whole(_median(runs, key)) for key in whole},
     )
 
@@ -138,7 +140,7 @@ def _median(runs, key):
 
 def _quantiles(runs, key):
     """Return quantiles of times, each the median over the runs, or None."""
-    values = [run[key] for run in runs if run[key] is not None]
+    values = [run[key] for run in runs if run.get(key) is not None]
     return [float(q) for q in np.median(values, axis=0)] if values else None
 
 

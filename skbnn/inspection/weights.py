@@ -11,6 +11,7 @@ from skbnn.packed import (
     BinaryConv,
     BinaryLinear,
     BitMatrix,
+    BitPlanes,
     ImagePlanes,
     ImageStandardize,
     ImageThermometer,
@@ -91,8 +92,9 @@ def features_of(encoding):
     raise TypeError(f"What {type(encoding).__name__} makes of features is unknown.")
 
 
-@features_of.register
-def _(encoding: Thermometer):
+@features_of.register(Thermometer)
+@features_of.register(BitPlanes)
+def _(encoding):
     return encoding.features
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "ScoreThreshold",
     "SoftmaxShare",
     "TokenBits",
+    "TokenPlanes",
     "TokenReals",
     "make_rule",
 ]
@@ -316,7 +317,7 @@ class _Tokens(Block):
 
     Parameters
     ----------
-    operation : TokenBits or TokenReals
+    operation : TokenBits, TokenPlanes or TokenReals
         The packed operation.
     """
 
@@ -347,6 +348,10 @@ class TokenBits(_Tokens):
     """Bits shared out to tokens; what a token lacks is -1."""
 
     missing = -1.0
+
+
+class TokenPlanes(_Tokens):
+    """Pixels of 8 bits shared out to tokens; what a token lacks is 0, whose bits are all 0."""
 
 
 class TokenReals(_Tokens):

@@ -43,6 +43,16 @@ class Block(nn.Module):
         """
         raise TypeError(f"{type(self).__name__} defines no forward(x, sample_weight).")
 
+    def read(self, source):
+        """Learn what made the rows, before anything is computed; nothing to most blocks.
+
+        Parameters
+        ----------
+        source : Input or Quantizer
+            It says as ``gives_signs`` whether elements are plain signs, and by ``worth(bit)``
+            what an element is worth whose bits are all 0, or all 1.
+        """
+
     def freeze(self, signal):
         """Snap real constants to the integers that the packed program stores, in float64.
 

@@ -60,28 +60,22 @@ class _Places:
         super().__init__(window.n_taps, n_units, technique, **settings)
         self.window = window
         self.padding_value = padding_value
-        self.image_quantizer = ()
+        self.source = ()
 
-    def read(self, quantizer):
-        """Say which quantizer made the images, unless they are signs.
-
-        Parameters
-        ----------
-        quantizer : LevelActivations
-            It belongs to another block, and is no part of this one.
-        """
-        self.image_quantizer = (quantizer,)
+    def read(self, source):
+        """Learn what made the images, which is no part of this block."""
+        self.source = (source,)
 
     @property
     def are_signs(self):
-        """Whether the images hold signs, as inputs do where they are codes."""
-        return self.reads_codes and all(maker.gives_signs for maker in self.image_quantizer)
+        """Whether the images hold signs, as they do unless their source says otherwise."""
+        return self.reads_codes and all(source.gives_signs for source in self.source)
 
     @property
     def padding(self):
         """What a padded element is worth."""
-        worths = [quantizer.worth(self.padding_value > 0) for quantizer in self.image_quantizer]
-        return worths[0] if worths and self.padding_value else self.padding_value
+        value = self.padding_value
+        return self.source[0].worth(value > 0) if value and self.source else value
 
     def forward(self, x, sample_weight=None):  # noqa: D102
         if sample_weight is not None:

@@ -1,114 +1,34 @@
 """Inputs of a network: how raw rows become what its first block reads.
 
-Rows become packed bits once, and are expanded batch by batch, so that a training set of bits costs
-a bit for each of them and not a float. Real rows stay where they are, a file perhaps, and are
-standardised batch by batch. No step copies a whole training set.
+Rows become packed bits once; rows of numbers stay where they are. No step copies a whole training
+set.
 """
-
-from hashlib import blake2b
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import Dataset
 
-from skbnn.bits import backend, n_words, pack_bits, signs, unpack_bits
+from skbnn.bits import backend, n_words, pack_bits, unpack_bits
 from skbnn.nn.block import Signal
+from skbnn.nn.named import named
 from skbnn.nn.quantizers import make_quantizer
+from skbnn.nn.rows import CodedRows, RealRows, digests, finite_blocks, gather
 from skbnn.packed.blocks import row_blocks
 from skbnn.packed.distinct import distinct_values
 from skbnn.packed.encode import (
+    BitPlanes,
     Standardize,
     Thermometer,
-    refuse_not_finite,
+    as_pixels,
     thresholds_between,
     thresholds_of,
 )
-from skbnn.packed.images import ImageStandardize, ImageThermometer
+from skbnn.packed.images import ImagePlanes, ImageStandardize, ImageThermometer
 from skbnn.packed.rows import merge_rows
 
-__all__ = ["CodedRows", "Input", "RealRows", "Rows", "fit_input", "make_input"]
+__all__ = ["Input", "fit_input", "make_input"]
 
 _ROW_BLOCK = 1024
-
-
-class Rows(Dataset):
-    """Prepared rows of a training set.
-
-    Parameters
-    ----------
-    data : ndarray or other matrix of shape (n_prepared, ...)
-        One prepared row each.
-    index : int64 ndarray of shape (n_rows,), default=None
-        Numbers of the rows that count, in their order; all by default.
-    """
-
-    def __init__(self, data, index=None):
-        self.data = data
-        self.index = np.arange(data.shape[0]) if index is None else index
-
-    def __len__(self):
-        """Return the number of rows."""
-        return len(self.index)
-
-    def take(self, index):
-        """Return some of the rows as rows of the same kind, without copying them."""
-        raise TypeError(f"{type(self).__name__} defines no take(index).")
-
-    def batch(self, index):
-        """Return some of the rows as a Tensor of shape (n, n_in): float32, or int8 for signs."""
-        raise TypeError(f"{type(self).__name__} defines no batch(index).")
-
-    def keys(self):
-        """Return an ndarray of shape (n_prepared, ...): equal rows are equal byte for byte."""
-        raise TypeError(f"{type(self).__name__} defines no keys().")
-
-
-class CodedRows(Rows):
-    """Rows of packed sign bits: uint64 words of shape (n_prepared, n_words(n_bits))."""
-
-    def __init__(self, data, n_bits, index=None):
-        super().__init__(data, index)
-        self.n_bits = n_bits
-
-    def take(self, index):  # noqa: D102
-        return CodedRows(self.data, self.n_bits, self.index[index])
-
-    def batch(self, index):  # noqa: D102
-        return torch.from_numpy(signs(unpack_bits(self.data[self.index[index]], self.n_bits)))
-
-    def keys(self):  # noqa: D102
-        return self.data
-
-
-class RealRows(Rows):
-    """Raw rows, wherever they are, standardised batch by batch.
-
-    Parameters
-    ----------
-    data : ndarray, sparse array, or what gives rows of either for a slice or an array of numbers
-        Raw rows.
-    columns : int ndarray of shape (n_used,)
-        Feature of each element of a prepared row.
-    means, scales : float32 ndarray of shape (n_used,)
-        Mean and reciprocal standard deviation of each.
-    index : int64 ndarray of shape (n_rows,), default=None
-        Numbers of the rows that count.
-    """
-
-    def __init__(self, data, columns, means, scales, index=None):
-        super().__init__(data, index)
-        self.columns, self.means, self.scales = columns, means, scales
-
-    def take(self, index):  # noqa: D102
-        return RealRows(self.data, self.columns, self.means, self.scales, self.index[index])
-
-    def batch(self, index):  # noqa: D102
-        values = _gather(self.data, self.index[index], self.columns)
-        return torch.from_numpy((values - self.means) * self.scales)
-
-    def keys(self):  # noqa: D102
-        return _digests(self.data, self.columns)
 
 
 class Input(nn.Module):
@@ -118,12 +38,27 @@ class Input(nn.Module):
     ----------
     operation : Operation
         Fitted input operation.
+
+    Attributes
+    ----------
+    gives_signs : bool
+        Whether prepared rows are -1 and +1.
+    unit : float
+        Real value of one integer step of a code.
     """
+
+    gives_signs = False
+    unit = 1.0
 
     def __init__(self, operation):
         super().__init__()
         self.operation = operation
-        self.signal = Signal(operation.gives)
+        self.signal = Signal(operation.gives, self.unit)
+
+    def worth(self, bit):
+        """Return the value of an element of a code whose bits are all 0, or all 1."""
+        code, sign = self.operation.gives, 1 if bit else -1
+        return (code.offset + sign * sum(code.scales)) * self.unit
 
     @classmethod
     def fit(cls, X, y, sample_weight, n_thresholds, layout=None):
@@ -166,6 +101,8 @@ class Input(nn.Module):
 class ThermometerInput(Input):
     """Thermometer bits; see :class:`skbnn.packed.Thermometer`."""
 
+    gives_signs = True
+
     @classmethod
     def fit(cls, X, y, sample_weight, n_thresholds, layout=None):  # noqa: D102
         return cls(Thermometer(*thresholds_of(X, n_thresholds)))
@@ -206,12 +143,14 @@ class StandardizeInput(Input):
 class ThermometerImages(Input):
     """Thermometer bits of pixels; see :class:`skbnn.packed.ImageThermometer`."""
 
+    gives_signs = True
+
     @classmethod
     def fit(cls, X, y, sample_weight, n_thresholds, layout=None):  # noqa: D102
         dtype = np.uint8 if X.dtype in (np.uint8, np.bool_) else np.float32
         n_channels = layout.shape[2]
         blocks = (
-            block.astype(dtype, copy=False).reshape(-1, n_channels) for block in _finite_blocks(X)
+            block.astype(dtype, copy=False).reshape(-1, n_channels) for block in finite_blocks(X)
         )
         # Thresholds are quantiles of distinct values, so these stand for all pixels.
         distinct = distinct_values(blocks, n_channels, dtype)
@@ -259,11 +198,71 @@ class StandardizeImages(Input):
         return columns, means.astype(dtype), scales.astype(dtype)
 
 
+class _Planes(Input):
+    """What both inputs of bit planes share: whole numbers from 0 to 255, in steps of 1/128.
+
+    Their sums are exact in float32 up to 65,000 inputs, as training computes them.
+    """
+
+    unit = 2.0**-8
+
+    @property
+    def columns(self):
+        """Feature of each element of a row, an int64 ndarray."""
+        raise TypeError(f"{type(self).__name__} defines no columns.")
+
+    def rows(self, X):  # noqa: D102
+        for _, block in row_blocks(X):
+            as_pixels(block)
+        columns = self.columns
+        steps = np.full(len(columns), 2 * self.unit, np.float32)
+        return RealRows(X, columns, np.zeros(len(columns), np.float32), steps)
+
+    def forward(self, X):
+        """Return the numbers of raw rows as a float64 Tensor."""
+        return X[:, torch.from_numpy(self.columns)].double() * (2 * self.unit)
+
+
+class PlanesInput(_Planes):
+    """Numbers of 8 bits; see :class:`skbnn.packed.BitPlanes`."""
+
+    @classmethod
+    def fit(cls, X, y, sample_weight, n_thresholds, layout=None):  # noqa: D102
+        lows, highs = np.full(X.shape[1], 255, np.uint8), np.zeros(X.shape[1], np.uint8)
+        for _, block in row_blocks(X):
+            pixels = as_pixels(block)
+            lows, highs = np.minimum(lows, pixels.min(0)), np.maximum(highs, pixels.max(0))
+        return cls(BitPlanes(np.flatnonzero(lows < highs).astype(np.int32), X.shape[1]))
+
+    @property
+    def columns(self):  # noqa: D102
+        return self.operation.features
+
+
+class PlanesImages(_Planes):
+    """Pixels of 8 bits; see :class:`skbnn.packed.ImagePlanes`."""
+
+    @classmethod
+    def fit(cls, X, y, sample_weight, n_thresholds, layout=None):  # noqa: D102
+        return cls(ImagePlanes(layout))
+
+    @property
+    def columns(self):  # noqa: D102
+        layout = self.operation.layout
+        return layout.columns(np.arange(layout.shape[2]))
+
+
 _INPUTS = {
     "thermometer": ThermometerInput,
+    "bit-planes": PlanesInput,
     "standardize": StandardizeInput,
     "image-thermometer": ThermometerImages,
+    "image-planes": PlanesImages,
     "image-standardize": StandardizeImages,
+}
+_CODES = {
+    "thermometer": (ThermometerInput, ThermometerImages),
+    "planes": (PlanesInput, PlanesImages),
 }
 
 
@@ -282,7 +281,7 @@ def make_input(operation):
     return _INPUTS[operation.kind](operation)
 
 
-def fit_input(technique, X, y, sample_weight, n_thresholds, layout=None):
+def fit_input(technique, X, y, sample_weight, n_thresholds, layout=None, encoding="thermometer"):
     """Fit the kind of input that a technique's activations ask for.
 
     Parameters
@@ -293,6 +292,8 @@ def fit_input(technique, X, y, sample_weight, n_thresholds, layout=None):
         See :meth:`Input.fit`.
     layout : ImageLayout or None
         How rows are images; None where they are not.
+    encoding : {"thermometer", "planes"}, default="thermometer"
+        Which bits.
 
     Returns
     -------
@@ -300,9 +301,8 @@ def fit_input(technique, X, y, sample_weight, n_thresholds, layout=None):
     """
     is_coded = make_quantizer("activations", technique.activations).coded
     is_coded = is_coded and technique.first_last == "coded"
-    of_rows, of_images = (
-        (ThermometerInput, ThermometerImages) if is_coded else (StandardizeInput, StandardizeImages)
-    )
+    reals = StandardizeInput, StandardizeImages
+    of_rows, of_images = named("encoding", _CODES, encoding) if is_coded else reals
     kind = of_rows if layout is None else of_images
     return kind.fit(X, y, sample_weight, n_thresholds, layout)
 
@@ -314,20 +314,20 @@ def _moments(X, y, sample_weight, n_channels):
     """
     of_channels = (X.shape[1] // n_channels, n_channels)
     lows, highs = np.full(X.shape[1], np.inf), np.full(X.shape[1], -np.inf)
-    for block in _finite_blocks(X):
+    for block in finite_blocks(X):
         values = block.astype(np.float32, copy=False)
         lows, highs = np.minimum(lows, values.min(0)), np.maximum(highs, values.max(0))
     used = lows.reshape(of_channels).min(0) < highs.reshape(of_channels).max(0)
     columns = np.flatnonzero(np.tile(used, of_channels[0]))
     # Merged first, so that repeated and weighted rows give the same bits of mean and scale.
-    index, weight, _ = merge_rows(_digests(X, columns), sample_weight, y)
+    index, weight, _ = merge_rows(digests(X, columns), sample_weight, y)
     share, of_channels = weight / weight.sum(), (of_channels[0], -1)
 
     def average(function):
         total = np.zeros(len(columns))
         for start in range(0, len(index), _ROW_BLOCK):
             rows = slice(start, start + _ROW_BLOCK)
-            total += share[rows] @ function(_gather(X, index[rows], columns).astype(np.float64))
+            total += share[rows] @ function(gather(X, index[rows], columns).astype(np.float64))
         return total.reshape(of_channels).mean(0)
 
     means = average(lambda values: values)
@@ -335,35 +335,3 @@ def _moments(X, y, sample_weight, n_channels):
     variances = average(lambda values: np.square(values - of_columns))
     used = np.flatnonzero(used).astype(np.int32)
     return used, means.astype(np.float32), (1 / np.sqrt(variances)).astype(np.float32)
-
-
-def _gather(X, index, columns):
-    """Return elements of rows as float32."""
-    rows = X[index]
-    return _elements(rows.toarray() if hasattr(rows, "toarray") else rows, columns)
-
-
-def _elements(rows, columns):
-    """Return elements of dense rows as float32; adding 0 makes -0.0 and 0.0 the same number."""
-    return rows.take(columns, 1).astype(np.float32) + np.float32(0)
-
-
-def _digests(X, columns):
-    """Return 16 bytes for each row that stand for its elements as float32.
-
-    They are cryptographic digests: different rows have the same one with a chance of 2**-128.
-    """
-    digests = np.empty((X.shape[0], 2), np.uint64)
-    for start, block in row_blocks(X):
-        refuse_not_finite(block)
-        parts = [blake2b(row, digest_size=16).digest() for row in _elements(block, columns)]
-        found = np.frombuffer(b"".join(parts), np.uint64)
-        digests[start : start + len(block)] = found.reshape(-1, 2)
-    return digests
-
-
-def _finite_blocks(X):
-    """Yield the rows of a matrix in dense blocks, checked to be finite."""
-    for _, block in row_blocks(X):
-        refuse_not_finite(block)
-        yield block

@@ -43,6 +43,9 @@ class _Coded(Dense):
         rows = make_quantizer("activations", technique.activations)
         self.reads_codes, self.reads_signs = rows.coded, rows.gives_signs
 
+    def read(self, source):  # noqa: D102
+        self.reads_signs = source.gives_signs
+
     def sums(self, x):
         """Return the sums of the units, exact integers times the codes' units."""
         rows = self.dropout(x.flatten(1))

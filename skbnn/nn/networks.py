@@ -19,13 +19,14 @@ class Network(nn.Module):
     Parameters
     ----------
     inputs : Input
-        Prepares rows.
+        Prepares rows; the first block reads them.
     blocks : list of Block
         The last one gives class scores.
     """
 
     def __init__(self, inputs, blocks):
         super().__init__()
+        blocks[0].read(inputs)
         self.inputs = inputs
         self.blocks = nn.ModuleList(blocks)
 
@@ -286,7 +287,7 @@ def transformer_network(
     if operation.gives.width == 0:
         return Network(inputs, linear_blocks((0, n_classes), technique, **settings))
     blocks = transformer_blocks(
-        operation.features,
+        inputs,
         n_classes,
         technique,
         d_model=d_model,

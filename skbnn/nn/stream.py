@@ -54,6 +54,9 @@ class EachPlace(Block):
         self.block = block
         self.places = tuple(places)
 
+    def read(self, source):  # noqa: D102
+        self.block.read(source)
+
     def forward(self, x, sample_weight=None):  # noqa: D102
         rows, weight = flatten_places(x, sample_weight)
         return self.block(rows, weight).view(len(x), *self.places, self.block.n_units)

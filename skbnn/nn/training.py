@@ -19,11 +19,11 @@ from threadpoolctl import ThreadpoolController
 from torch import nn
 from torch.utils.data import Dataset
 
-from skbnn.nn.inputs import Rows
 from skbnn.nn.losses import distillation, make_loss, make_regularizer
 from skbnn.nn.named import named
 from skbnn.nn.optimizers import make_optimizer
 from skbnn.nn.processes import ALONE, Processes
+from skbnn.nn.rows import Rows
 
 __all__ = ["Examples", "Run", "Training", "scores_of"]
 

@@ -5,7 +5,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skbnn.nn.attention import CodedAttention, RealAttention, TokenBits, TokenReals, make_rule
+from skbnn.nn.attention import (
+    CodedAttention,
+    RealAttention,
+    TokenBits,
+    TokenPlanes,
+    TokenReals,
+    make_rule,
+)
 from skbnn.nn.dense import step_of
 from skbnn.nn.linear import CodedHidden, CodedOutput, CodedSums
 from skbnn.nn.quantizers import make_quantizer
@@ -59,6 +66,7 @@ CODED = Kinds(
     hidden=CodedHidden,
     output=CodedOutput,
 )
+PLANES = replace(CODED, tokens=TokenPlanes, tokens_operation=packed.TokenPlanes)
 REAL = Kinds(
     tokens=TokenReals,
     tokens_operation=packed.TokenReals,
@@ -101,7 +109,7 @@ def token_owners(features, image_shape, patch_size):
 
 
 def transformer_blocks(
-    features,
+    inputs,
     n_classes,
     technique,
     *,
@@ -126,8 +134,8 @@ def transformer_blocks(
 
     Parameters
     ----------
-    features : int64 ndarray of shape (n_inputs,)
-        Feature of each input.
+    inputs : Input
+        Prepares the rows.
     n_classes : int
         Number of classes.
     technique : Technique
@@ -152,13 +160,14 @@ def transformer_blocks(
     blocks : list of Block
     """
     probe = make_quantizer("activations", technique.activations, generator=generator)
-    kinds = CODED if probe.coded else REAL
+    coded = CODED if inputs.gives_signs else PLANES
+    kinds = coded if probe.coded else REAL
     if probe.coded and technique.first_last == "real":
         raise ValueError(
             f"Technique {technique.name!r} has a real first layer, and a stream of integers cannot "
             "begin with it; use first_last='coded' for a transformer."
         )
-    owners, places = token_owners(features, image_shape, patch_size)
+    owners, places = token_owners(inputs.operation.features, image_shape, patch_size)
     n_tokens = math.prod(places)
     make_rule(attention, n_heads, d_model // n_heads, n_tokens, technique, generator)
     owners = owners.astype(np.uint8) if n_tokens <= 256 else narrowest(owners)
@@ -181,9 +190,11 @@ def transformer_blocks(
     def attend():
         return kinds.attention(places, d_model, n_heads, technique, attention, generator)
 
+    first = each(kinds.sums, tokens.length, d_model, input_dropout)
+    first.read(inputs)
     blocks = [
         kinds.tokens(tokens),
-        each(kinds.sums, tokens.length, d_model, input_dropout),
+        first,
         kinds.positions((*places, d_model), step_of(tokens.length) / _FINER, generator),
     ]
     for _ in range(n_layers):

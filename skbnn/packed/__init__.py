@@ -17,6 +17,7 @@ from skbnn.packed.attention import (
     ScoreThreshold,
     SoftmaxShare,
     TokenBits,
+    TokenPlanes,
     TokenReals,
 )
 from skbnn.packed.bridges import CodeReals, RealLevels
@@ -76,6 +77,7 @@ __all__ = [
     "Sums",
     "Thermometer",
     "TokenBits",
+    "TokenPlanes",
     "TokenReals",
     "Window",
     "load",

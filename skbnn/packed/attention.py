@@ -19,6 +19,7 @@ import numpy as np
 
 from skbnn.bits import n_words, tail_mask
 from skbnn.packed.checks import Immutable, require, require_array
+from skbnn.packed.encode import PIXEL_OFFSET, PIXEL_SCALES
 from skbnn.packed.operation import Operation, register
 from skbnn.packed.values import BitCode, BitImage, IntStream, Reals
 
@@ -29,6 +30,7 @@ __all__ = [
     "ScoreThreshold",
     "SoftmaxShare",
     "TokenBits",
+    "TokenPlanes",
     "TokenReals",
     "check_attention",
 ]
@@ -312,15 +314,17 @@ class TokenBits(_Tokens):
     owners: np.ndarray
     places: tuple[int, ...]
 
+    _scales, _offset = (1,), 0
+
     @property
     def takes(self):
-        """A plain sign code."""
-        return BitCode(len(self.owners))
+        """The code of the row."""
+        return BitCode(len(self.owners), self._scales, self._offset)
 
     @property
     def gives(self):
-        """A plain sign code at each place."""
-        return BitImage((*self.places, self.length))
+        """The same code at each place."""
+        return BitImage((*self.places, self.length), self._scales, self._offset)
 
     def prepare(self, kernels, real=np.float64):  # noqa: D102
         width = n_words(self.length)
@@ -329,11 +333,28 @@ class TokenBits(_Tokens):
         order = order.ravel()
 
         def run(rows):
-            out = np.empty((len(rows), len(order) // 64), np.uint64)
-            kernels.gather_bits(rows[:, 0], order, out)
-            return out.reshape(len(rows), 1, *self.places, width)
+            n_planes, n_given = rows.shape[1:]
+            out = np.empty((len(rows) * n_planes, len(order) // 64), np.uint64)
+            kernels.gather_bits(rows.reshape(len(out), n_given), order, out)
+            return out.reshape(len(rows), n_planes, *self.places, width)
 
         return run
+
+
+@register("token-planes")
+@dataclass(frozen=True, eq=False)
+class TokenPlanes(TokenBits):
+    """Pixels of 8 bits shared out to tokens, plane by plane; what a token lacks is 0.
+
+    Parameters
+    ----------
+    owners : uint8, int16 or int32 ndarray of shape (n_pixels,)
+        Token of each pixel; a token's pixels keep their order.
+    places : tuple of two ints
+        Lines and columns of tokens.
+    """
+
+    _scales, _offset = PIXEL_SCALES, PIXEL_OFFSET
 
 
 @register("token-reals")

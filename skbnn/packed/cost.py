@@ -54,9 +54,19 @@ class LayerCost:
 
 @singledispatch
 def cost(operation):
-    """Return what an operation costs, apart from its bytes, as fields of :class:`LayerCost`.
+    """Return what an operation costs, apart from its bytes.
 
     Register an implementation for each new kind of operation.
+
+    Parameters
+    ----------
+    operation : Operation
+        Of a registered kind.
+
+    Returns
+    -------
+    fields : dict
+        Those of :class:`LayerCost` that are not 0.
     """
     raise TypeError(f"No cost is known for {type(operation).__name__}.")
 

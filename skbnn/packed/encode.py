@@ -129,6 +129,11 @@ class BitPlanes(Operation):
         self.freeze_arrays()
 
     @property
+    def features(self):
+        """Feature of each element, an int64 array of shape (n_used,)."""
+        return self.columns.astype(np.int64)
+
+    @property
     def takes(self):
         """Raw rows."""
         return Raw(self.n_features)
@@ -167,8 +172,9 @@ def as_pixels(X):
         pixels = X.astype(np.uint8)
     if not (pixels == X).all():
         raise ValueError(
-            "This model reads 8-bit pixels: X must hold whole numbers from 0 to 255. "
-            "Scale or encode X as it was in fit."
+            "encoding='planes' reads 8-bit numbers: X must hold whole numbers from 0 to 255. "
+            "Scale X to them, the same way in fit and in predict, or fit with "
+            "encoding='thermometer'."
         )
     return pixels
 

@@ -188,6 +188,28 @@ def test_score_on_digits(technique, digits):
     assert many.inertia_ < few.inertia_
 
 
+@both
+@pytest.mark.parametrize("n_classes", [2, 10])
+def test_decision_function(technique, n_classes, digits):
+    """Minus the distance of the nearest centre of a class; a class without one is last."""
+    X, X_test, y, _ = digits
+    few = np.flatnonzero(y < n_classes)[:300]
+    clf = KMeansClassifier(6, technique=technique, random_state=0).fit(X[few], y[few])
+    distances, decision = clf.transform(X_test), clf.decision_function(X_test)
+    nearest = np.full((len(X_test), n_classes), np.inf)
+    for k, label in enumerate(clf.cluster_classes_):
+        nearest[:, label] = np.minimum(nearest[:, label], distances[:, k])
+    found = np.isfinite(nearest[0])
+    if n_classes == 2:
+        np.testing.assert_allclose(decision, nearest[:, 0] - nearest[:, 1], atol=1e-4)
+        np.testing.assert_array_equal(decision > 0, clf.predict(X_test) == 1)
+    else:
+        assert found.sum() <= 6 and np.isfinite(decision).all()
+        np.testing.assert_allclose(decision[:, found], -nearest[:, found], atol=1e-4)
+        assert decision[:, ~found].max() < -distances.max()
+        np.testing.assert_array_equal(decision.argmax(1), clf.predict(X_test))
+
+
 def test_more_runs_are_no_worse(digits):
     X, _, y, _ = digits
     one, ten = (KMeansClassifier(10, n_init=n, random_state=0).fit(X, y).inertia_ for n in (1, 10))

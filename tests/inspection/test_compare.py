@@ -15,6 +15,7 @@ import pytest
 from joblib import parallel_config
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import FitFailedWarning
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.naive_bayes import GaussianNB
@@ -159,7 +160,9 @@ def test_float32_is_timed_for_real_activations_only(digits):
     frame = pd.DataFrame(rows[:300]).rename(columns=str)
     frame["dark"] = frame["20"] > 8
     comparison = compare_models({**networks(), "bayes": GaussianNB()}, frame, y[:300])
-    assert [r.float32_us is not None for r in comparison.results] == [True, False, False]
+    for name in ("float32_one_us", "float32_us"):
+        found = [getattr(r, name) is not None for r in comparison.results]
+        assert found == [True, False, False]
     assert comparison.estimators_["float"].packed_.precision == "float64"
 
 
@@ -327,6 +330,20 @@ def test_joblib_backends(backend, digits):
     assert shared.estimators_["bnn"].packed_ == alone.estimators_["bnn"].packed_
 
 
+def test_rows_need_not_be_numbers():
+    """A pipeline may begin with texts."""
+    texts = ["one two", "two three", "four five", "five six"] * 10
+    y = np.arange(40) // 2 % 2
+    models = {
+        "bits": make_pipeline(CountVectorizer(), BinaryLogisticRegression(max_iter=9)),
+        "float": make_pipeline(CountVectorizer(), LogisticRegression()),
+    }
+    for X in (texts, np.array(texts), pd.Series(texts)):
+        comparison = compare_models(models, X, y, cv=2, random_state=0)
+        assert comparison.setting["n_features"] is None
+        assert [r.accuracy for r in comparison.results] == [1, 1]
+
+
 def test_what_is_saved_of_a_pipeline(digits):
     rows, _, y, _ = digits
     net = BinaryLogisticRegression(max_iter=1, random_state=0)
@@ -393,11 +410,14 @@ def record(model, accuracy, nbytes, size="packed", seconds=0.25, **values):
     }
 
 
+FLOAT32 = {"float32_one_us": [1.0, 2.0, 3.0], "float32_us": [0.1, 0.2, 0.3]}
+
+
 @pytest.fixture
 def comparison():
     runs = [
-        record("a, <b>", 0.98, 123_456, "pickle", 1.5, float32_us=[0.1, 0.2, 0.3]),
-        record("a, <b>", 0.96, 123_456, "pickle", 2.5, float32_us=[0.1, 0.2, 0.3]),
+        record("a, <b>", 0.98, 123_456, "pickle", 1.5, **FLOAT32),
+        record("a, <b>", 0.96, 123_456, "pickle", 2.5, **FLOAT32),
         record("bits", 0.5, 1234, binary_ops=1_000_000, float_ops=0),
         record("none", 1.0, 99),
         {"model": "bad", "repeat": 0, "error": "ValueError: <no> luck"},
@@ -409,18 +429,20 @@ def test_text(comparison):
     head, *rows, failed = str(comparison).splitlines()
     assert repr(comparison) == str(comparison)
     named = (
-        "model, accuracy, 95 %, bytes, stored as, smaller, fit s, fit MB, one, us, batch, us/row"
+        "model, accuracy, 95 %, bytes, stored as, smaller, fit s, fit MB, one, us, in float32, "
+        "batch, us/row, batch in float32"
     )
     assert (
         head.split()
-        == f"{named}, in float32, binary ops, float ops".replace(", ", " ")
-        .replace("one us batch us", "one, us batch, us")
+        == f"{named}, binary ops, float ops".replace(", ", " ")
+        .replace("one us", "one, us")
+        .replace("batch us", "batch, us")
         .split()
     )
     assert rows[0].startswith(
         "a, <b>    0.9700  0.880-0.993  123,456  pickle           -  2.00 ±25%"
     )
-    first, second = "0.5000 0.366-0.634 1,234 packed 100.0x", "0.250 2.5 3.21 ±16% 0.032 ±5%"
+    first, second = "0.5000 0.366-0.634 1,234 packed 100.0x", "0.250 2.5 3.21 ±16% - 0.032 ±5%"
     assert rows[1].split() == f"bits {first} {second} - 1,000,000 0".split()
     assert rows[2].split()[5] == "-"
     assert failed == "failed: bad, repeat 0: ValueError: <no> luck"
@@ -432,7 +454,7 @@ def test_html(comparison):
     assert "<b>" not in html and "<no>" not in html
     assert html.count("<tr>") == 4
     # No column where no model has anything to say.
-    assert html.count("<td ") == 3 * 13
+    assert html.count("<td ") == 3 * 14
     assert "predict MB" not in html
     assert "123,456" in html
     assert "ValueError: &lt;no&gt; luck" in html

@@ -7,6 +7,7 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from skbnn import BinaryLogisticRegression, KMeansClassifier
@@ -64,6 +65,7 @@ def test_ranking():
         LogisticRegression(max_iter=2000),
         DecisionTreeClassifier(max_depth=3, random_state=0),
         make_pipeline(BinaryLogisticRegression(max_iter=1, random_state=0)),
+        make_pipeline(StandardScaler(), KMeansClassifier(5, random_state=0)),
     ],
 )
 @pytest.mark.parametrize("n_classes", [2, 4])

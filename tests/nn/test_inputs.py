@@ -6,7 +6,8 @@ import torch
 from scipy.sparse import csr_array
 
 from skbnn.bits import backend, unpack_bits
-from skbnn.nn.inputs import Input, Rows, StandardizeInput, ThermometerInput, fit_input, make_input
+from skbnn.nn.inputs import Input, StandardizeInput, ThermometerInput, fit_input, make_input
+from skbnn.nn.rows import Rows
 from skbnn.packed import ImageLayout
 from skbnn.packed.encode import thresholds_of
 from skbnn.techniques import get_technique, list_techniques

@@ -11,9 +11,10 @@ from skorch.callbacks import Callback
 
 from skbnn.nn import early_stopping, training
 from skbnn.nn.early_stopping import EarlyStopping, accuracy
-from skbnn.nn.inputs import CodedRows, fit_input
+from skbnn.nn.inputs import fit_input
 from skbnn.nn.losses import l2, make_loss, make_regularizer
 from skbnn.nn.networks import dense_network
+from skbnn.nn.rows import CodedRows
 from skbnn.nn.training import Examples, Run, Training
 from skbnn.techniques import get_technique
 

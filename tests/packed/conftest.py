@@ -49,6 +49,7 @@ from skbnn.packed import (
     Sums,
     Thermometer,
     TokenBits,
+    TokenPlanes,
     TokenReals,
     Window,
     load,
@@ -280,6 +281,18 @@ def build_attention(rng):
     return first, tokens, into, middle, end, last(rng, end.gives, 3)
 
 
+def build_attention_planes(rng):
+    """Three tokens of some pixels as eight planes each, their sums, signs and scores."""
+    first = BitPlanes(np.array([0, 2, 3, 5, 6], np.int32), N_FEATURES)
+    tokens = TokenPlanes(np.array([2, 0, 1, 1, 2], np.uint8), (1, 3))
+    code = tokens.gives.of_place((1, 3))
+    sums = BinaryLinear(sign_matrix(rng, 9, 2), code, Sums(9, 2 * code.largest))
+    into = EachPlace(sums, (1, 3))
+    limits = rng.integers(-300, 300, 9).astype(np.int16)
+    signs = StreamSign(into.gives, limits, pack_bits(rng.random(9) < 0.5))
+    return first, tokens, into, signs, last(rng, signs.gives, 3)
+
+
 def build_attention_real(rng):
     """Tokens of reals, attention of two heads, scores."""
     normal = rng.standard_normal
@@ -360,6 +373,7 @@ BUILDERS = {
     "stream-real": (build_stream_real, [0, 1, 2], 1.0),
     "attention": (build_attention, [0, 1, 2], 1.0),
     "levels": (build_levels, [0, 1, 2], 1.0),
+    "attention-planes": (build_attention_planes, [0, 1, 2], 1.0),
     "attention-real": (build_attention_real, [0, 1, 2], 1.0),
 }
 
@@ -372,7 +386,7 @@ def make_model():
         rng = np.random.default_rng([1, crc32(name.encode())])
         build, classes, scale = BUILDERS[name]
         model = PackedModel(build(rng), np.array(classes), scale, backend)
-        if name in ("planes", "windows-planes"):
+        if name.endswith("planes"):
             return model, rng.integers(0, 256, (n_rows, N_FEATURES), np.uint8)
         return model, rng.normal(size=(n_rows, N_FEATURES))
 

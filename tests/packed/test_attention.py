@@ -17,6 +17,7 @@ from skbnn.packed import (
     ScoreThreshold,
     SoftmaxShare,
     TokenBits,
+    TokenPlanes,
     TokenReals,
 )
 
@@ -111,6 +112,13 @@ def test_tokens_share_the_elements_of_a_row(kernels, dtype):
         expected[:, token, : mine.shape[1]] = mine
     np.testing.assert_array_equal(found.reshape(5, 6, 70), expected)
 
+    layer, planes = TokenPlanes(owners, (2, 3)), rng.random((4, 8, len(owners))) < 0.5
+    assert layer.takes.scales == layer.gives.scales == tuple(2**k for k in range(8))
+    together = unpack_bits(layer.prepare(kernels)(pack_bits(planes)), 70)
+    for k in range(8):
+        apart = TokenBits(owners, (2, 3)).prepare(kernels)(pack_bits(planes[:, k])[:, None])
+        np.testing.assert_array_equal(together[:, k], unpack_bits(apart, 70)[:, 0])
+
     layer = TokenReals(owners, (2, 3))
     assert (layer.takes, layer.gives) == (Reals(142), Reals(420))
     rows = rng.normal(size=(5, 142))
@@ -176,7 +184,7 @@ def test_ill_formed_rules_and_tokens_are_refused():
     for rule in (ScoreThreshold, RowMaximum):
         with pytest.raises(ValueError, match="limits has dtype"):
             rule(np.zeros(2))
-    for kind in (TokenBits, TokenReals):
+    for kind in (TokenBits, TokenPlanes, TokenReals):
         for owner in (-1, 2):
             with pytest.raises(ValueError, match="does not exist"):
                 kind(np.array([0, owner], np.int16), (1, 2))

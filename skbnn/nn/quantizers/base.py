@@ -40,7 +40,7 @@ __all__ = [
 class Code(NamedTuple):
     """A tensor as bit planes: ``unit * (offset + sum_k scales[k] * b_k)``.
 
-    Attributes
+    Parameters
     ----------
     bits : bool Tensor of shape (n_planes, ...)
         Plane by plane; True means +1.
@@ -58,7 +58,17 @@ class Code(NamedTuple):
     unit: float | torch.Tensor
 
     def decode(self, dtype=torch.float64):
-        """Return the tensor that the code stands for."""
+        """Return the tensor that the code stands for.
+
+        Parameters
+        ----------
+        dtype : torch.dtype, default=torch.float64
+            Of the result.
+
+        Returns
+        -------
+        x_q : Tensor of the shape of one plane
+        """
         rank = self.bits.ndim - self.scales.ndim
 
         def spread(t):
@@ -174,7 +184,7 @@ class Quantizer(nn.Module):
 class Planes(NamedTuple):
     """Weights as planes of bits with real scales: ``offset + sum_k scales[k] * b_k``.
 
-    Attributes
+    Parameters
     ----------
     bits : bool Tensor of shape (n_planes, n_units, n_in)
         Plane by plane; True means +1.
@@ -195,6 +205,11 @@ class PlaneWeights(Quantizer):
     A subclass defines :meth:`planes`, and :meth:`relaxed` unless its gradient is the identity.
     Scales and offset of a unit are whole multiples of a step, ``steps`` of which are about the
     largest weight.
+
+    Parameters
+    ----------
+    surrogate, generator, n_units
+        See :class:`Quantizer`.
     """
 
     coded = True
@@ -215,7 +230,17 @@ class PlaneWeights(Quantizer):
         raise TypeError(f"{type(self).__name__} defines no planes(w).")
 
     def relaxed(self, w):
-        """Return what the weights are in the backward pass: a function of w with its gradient."""
+        """Return what the weights are in the backward pass: a function of w with its gradient.
+
+        Parameters
+        ----------
+        w : Tensor of shape (n_units, n_in)
+            Latent weights.
+
+        Returns
+        -------
+        relaxed : Tensor of the same shape
+        """
         return w
 
     def forward(self, w):  # noqa: D102
@@ -234,7 +259,7 @@ class PlaneWeights(Quantizer):
 class Staircase(NamedTuple):
     """A function of a few levels: as many thresholds as x reaches, and what each level is.
 
-    Attributes
+    Parameters
     ----------
     thresholds : Tensor of shape (n_steps, 1) or (n_steps, n_units)
         Thresholds, rising from step to step: x has the level ``sum_l [x >= thresholds[l]]``.
@@ -260,6 +285,11 @@ class LevelActivations(Quantizer):
 
     A subclass defines :meth:`staircase`, which is all that packing needs, and :meth:`learn`, which
     is the same function with its gradient.
+
+    Parameters
+    ----------
+    surrogate, generator, n_units
+        See :class:`Quantizer`.
     """
 
     coded = True
@@ -275,14 +305,34 @@ class LevelActivations(Quantizer):
         raise TypeError(f"{type(self).__name__} defines no staircase().")
 
     def learn(self, x):
-        """Return the quantized activations in training, with their surrogate gradient."""
+        """Return the quantized activations in training, with their surrogate gradient.
+
+        Parameters
+        ----------
+        x : Tensor of shape (..., n_units)
+            Pre-activations.
+
+        Returns
+        -------
+        x_q : Tensor of the same shape
+        """
         raise TypeError(f"{type(self).__name__} defines no learn(x).")
 
     def forward(self, x):  # noqa: D102
         return self.learn(x) if self.training else self.encode(x).decode(x.dtype)
 
     def level(self, x):
-        """Return the level of pre-activations whose last axis is that of the units, as int64."""
+        """Return the level of pre-activations.
+
+        Parameters
+        ----------
+        x : Tensor of shape (..., n_units)
+            Pre-activations.
+
+        Returns
+        -------
+        level : int64 Tensor of the same shape
+        """
         thresholds = self.staircase().thresholds.to(x.device, x.dtype)
         shape = (len(thresholds), *[1] * (x.ndim - 1), thresholds.shape[1])
         return (x >= thresholds.reshape(shape)).sum(0)
@@ -294,7 +344,17 @@ class LevelActivations(Quantizer):
         return Code(bits, scales, offset, unit)
 
     def worth(self, bit):
-        """Return the value of an activation whose bits are all 0, or all 1."""
+        """Return the value of an activation whose bits are all 0, or all 1.
+
+        Parameters
+        ----------
+        bit : bool
+            Which of the two.
+
+        Returns
+        -------
+        worth : float
+        """
         with torch.no_grad():
             _, _, scales, offset, unit = self.staircase()
         return float(offset + (scales.sum() if bit else -scales.sum())) * unit

@@ -29,7 +29,22 @@ class _Surrogated(torch.autograd.Function):
 
 
 def surrogate_sign(x, surrogate, progress=0.0):
-    """Return the sign of a tensor, with the gradient of a surrogate."""
+    """Return the sign of a tensor, with the gradient of a surrogate.
+
+    Parameters
+    ----------
+    x : Tensor
+        Numbers.
+    surrogate : Surrogate
+        What stands in for the derivative of sign.
+    progress : float, default=0.0
+        Share of the fit that is done, in [0, 1].
+
+    Returns
+    -------
+    signs : Tensor of the same shape
+        -1 and +1; the sign of 0 is +1.
+    """
     return _Surrogated.apply(x, surrogate, progress)
 
 
