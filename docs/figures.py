@@ -5,19 +5,17 @@ anything but what the code does and what was measured.
 """
 
 import ast
-import json
 import sys
 from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
+from study import study_page
 
 import skbnn
-from skbnn.inspection import Comparison
 
 DOCS = Path(__file__).parent
 GENERATED = DOCS / "generated"
-RESULTS = DOCS.parent / "examples" / "benchmarks" / "results"
 THEMES = {
     "light": {"ink": "#222832", "faint": "#c9cdd3", "box": "#eef3f8"},
     "dark": {"ink": "#ced6dd", "faint": "#48566b", "box": "#1f2a37"},
@@ -203,194 +201,6 @@ def draw_life(steps):
     return draw
 
 
-def stored_results(data):
-    """Return what was measured on a data set: rows of plain data, and where they come from.
-
-    Those of the whole study where there are any, else those of the first results table.
-    """
-    path = RESULTS / "study" / f"{data}.json"
-    if path.exists():
-        stored = json.loads(path.read_text())
-        comparisons = [Comparison.from_dict(c) for c in stored["comparisons"].values()]
-        rows = [
-            {
-                "family": family,
-                "kind": r.model.removeprefix(f"{family}, "),
-                "errors": [
-                    100 * (1 - run["accuracy"]) for run in c.runs if run["model"] == r.model
-                ],
-                "nbytes": r.nbytes,
-                "cpu": r.fit_cpu_seconds,
-                "memory": r.fit_peak_nbytes,
-                "one_us": r.one_us,
-                "batch_us": r.float32_us or r.batch_us,
-                "binary_ops": r.binary_ops,
-                "float_ops": r.float_ops,
-                "confusion": c.confusion(r.model),
-            }
-            for family, c in zip(stored["comparisons"], comparisons, strict=True)
-            for r in c.results
-        ]
-        return rows, stored
-    path = RESULTS / f"{data}.json"
-    if not path.exists():
-        return [], {}
-    by_model = {}
-    for run in json.loads(path.read_text()):
-        by_model.setdefault(run["model"], []).append(run)
-    rows = []
-    for name, runs in by_model.items():
-        family, kind = name.split(", ", 1)
-        errors = [100 * r["test_errors"] / r["n_test"] for r in runs]
-        cpu = sorted(r["fit_cpu_seconds"] for r in runs)[len(runs) // 2]
-        row = {"family": family, "kind": kind, "errors": errors}
-        rows.append(row | {"nbytes": runs[0]["nbytes"], "cpu": cpu})
-    order = ["k-means 10", "k-means 256", "logistic"]
-    rank = {family: i for i, family in enumerate(order)}
-    rows.sort(key=lambda r: (rank.get(r["family"], len(order)), r["kind"] != "float"))
-    return rows, {"machine": json.loads(path.read_text())[0]["machine"]}
-
-
-LABELS = {"float": "float", "binaryconnect": "weights in bits", "bnn": "all in bits"}
-
-
-def _colour(kind):
-    """Return the colour of a kind of model: float, one-bit weights alone, or bits throughout."""
-    return {"float": BLUE, "binaryconnect": GREEN}.get(kind, ORANGE)
-
-
-def draw_answer(rows):
-    """Return the function that draws error against bytes, float and bits of each family joined."""
-
-    def draw(ax, colours):
-        for family in dict.fromkeys(row["family"] for row in rows):
-            mine = [row for row in rows if row["family"] == family]
-            points = {row["kind"]: (row["nbytes"], _mean(row["errors"])) for row in mine}
-            start = points.get("float")
-            for kind, (x, y) in points.items():
-                colour = _colour(kind)
-                if start and kind != "float":
-                    style = {"arrowstyle": "->", "color": colours["faint"], "lw": 1.5}
-                    ax.annotate("", (x, y), start, arrowprops=style | {"shrinkA": 5, "shrinkB": 5})
-                ax.plot(x, y, "o", color=colour, ms=8)
-            x, y = start or next(iter(points.values()))
-            ax.annotate(family, (x, y), (0, 9), textcoords="offset points", ha="center")
-        for kind, label in LABELS.items():
-            if _colour(kind) in {_colour(row["kind"]) for row in rows}:
-                ax.plot([], [], "o", color=_colour(kind), label=label)
-        ax.legend(frameon=False, labelcolor=colours["ink"])
-        ax.set(xscale="log", yscale="log", xlabel="bytes of the file", ylabel="test error, %")
-        ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        ax.yaxis.set_minor_formatter(
-            lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else ""
-        )
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.margins(0.12)
-
-    return draw
-
-
-def _mean(values):
-    return sum(values) / len(values)
-
-
-def _range(values):
-    """Return the least and the greatest of several values as text, and nothing for one."""
-    return f" ({min(values):.2f}-{max(values):.2f})" if len(values) > 1 else ""
-
-
-COLUMNS = {
-    "family": ("family", str),
-    "kind": ("kind", str),
-    "errors": ("test error, %", lambda e: f"{_mean(e):.2f}{_range(e)}"),
-    "n": ("seeds", str),
-    "nbytes": ("bytes", "{:,}".format),
-    "ratio": ("smaller", "{:.1f}x".format),
-    "cpu": ("fit, CPU s", "{:.0f}".format),
-    "memory": ("fit, MB", lambda b: f"{b / 1e6:.0f}"),
-    "one_us": ("one, µs", "{:.1f}".format),
-    "batch_us": ("batch, µs", "{:.2f}".format),
-    "binary_ops": ("binary ops", "{:,}".format),
-    "float_ops": ("float ops", "{:,}".format),
-}
-
-
-def table(rows):
-    """Return rows as a reStructuredText table, without the columns that are not known."""
-    twins = {row["family"]: row["nbytes"] for row in rows if row["kind"] == "float"}
-    for row in rows:
-        row["n"] = len(row["errors"])
-        row["ratio"] = twins.get(row["family"], row["nbytes"]) / row["nbytes"]
-    keys = [key for key in COLUMNS if any(row.get(key) is not None for row in rows)]
-    lines = [".. list-table::", "   :header-rows: 1", "   :class: study", ""]
-    for cells in (
-        [COLUMNS[key][0] for key in keys],
-        *(
-            ["" if row.get(key) is None else COLUMNS[key][1](row[key]) for key in keys]
-            for row in rows
-        ),
-    ):
-        lines += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(cells)]
-    return "\n".join([*lines, ""])
-
-
-def confused(rows):
-    """Return, for each model with a confusion matrix, its most confused pairs as a list."""
-    lines = []
-    for row in rows:
-        if "confusion" not in row:
-            continue
-        counts = row["confusion"].astype(float)
-        share = 100 * counts / counts.sum(1, keepdims=True)
-        n = len(share)
-        pairs = sorted((share[i, j], i, j) for i in range(n) for j in range(n) if i != j)[-3:]
-        text = ", ".join(f"{i} as {j} ({percent:.1f} %)" for percent, i, j in reversed(pairs))
-        lines.append(f"* {row['family']}, {row['kind']}: {text}")
-    return "\n".join(lines)
-
-
-def study_page(data):
-    """Write the generated part of the page on a data set."""
-    rows, stored = stored_results(data)
-    folder = GENERATED / "study"
-    folder.mkdir(parents=True, exist_ok=True)
-    if not rows:
-        (folder / f"{data}.rst").write_text("")
-        return
-    in_both_themes(f"answer-{data}", draw_answer(rows), (6.6, 4))
-    title = "-".join(word.upper() if word == "mnist" else word.title() for word in data.split("-"))
-    parts = [
-        f"{title}\n{'-' * len(title)}\n",
-        f".. figure:: /generated/answer-{data}-light.svg\n   :class: only-light\n",
-        f".. figure:: /generated/answer-{data}-dark.svg\n   :class: only-dark\n",
-        table(rows),
-        f"Measured on {stored['machine']}.\n",
-    ]
-    pairs = confused(rows)
-    if pairs:
-        parts.append("What is taken for what most often, as a share of the true class:\n")
-        parts.append(pairs + "\n")
-    if "pair" in stored:
-        parts.append(pair_text(stored["pair"]))
-    (folder / f"{data}.rst").write_text("\n".join(parts))
-
-
-def pair_text(pair):
-    """Return what became of two units of 784 weights each."""
-    lines = [
-        f"Two classes, {pair['pair'][0]} and {pair['pair'][1]}, and one layer on one bit a pixel:\n"
-    ]
-    for technique in ("float", "bnn"):
-        p = pair[technique]
-        lines.append(
-            f"* ``{technique}``: {p['weights']:,} weights on the pixels that vary, {p['bits']:,} "
-            f"bits; {p['nbytes']:,} bytes with all that prediction needs, {p['file']:,} as a file; "
-            f"accuracy {100 * p['accuracy']:.2f} %"
-        )
-    return "\n".join([*lines, ""])
-
-
 def make_all(app=None):
     """Make every figure and table; called when the documentation is built."""
     with matplotlib.rc_context():
@@ -398,7 +208,7 @@ def make_all(app=None):
         for life, steps in lives().items():
             in_both_themes(f"life-of-{life}", draw_life(steps), (7.5, 0.55 * len(steps) + 1))
         for data in ("mnist", "fashion-mnist"):
-            study_page(data)
+            study_page(data, in_both_themes)
 
 
 if __name__ == "__main__":

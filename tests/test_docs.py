@@ -159,13 +159,19 @@ def test_costs_of_a_billion_images(monkeypatch):
 def test_results_that_the_documentation_shows(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(DOCS))
     figures = pytest.importorskip("figures")
-    rows, _ = figures.stored_results("mnist")
+    study = import_module("study")
+    rows, stored = study.stored_results("mnist")
     assert {"logistic", "k-means 256"} <= {row["family"] for row in rows}
-    text = figures.table(rows)
-    assert text.count("   * - ") == 1 + len(rows)
+    assert study.table(rows).count("   * - ") == 1 + len(rows)
+    assert "logistic" in study.seeds_text(rows)
     floors = figures.heights(figures.imports_of_parts())
     assert floors["bits"] == 0 < floors["packed"] < floors["estimators"] < floors["inspection"]
     assert list(figures.lives()) == ["fit", "predict"]
     confusion = np.array([[9, 1, 0], [0, 10, 0], [3, 0, 7]])
-    row = {"family": "a", "kind": "bits", "confusion": confusion}
-    assert figures.confused([row]).startswith("* a, bits: 2 as 0 (30.0 %), 0 as 1 (10.0 %)")
+    perfect = {"family": "a", "kind": "float", "confusion": 10 * np.eye(3)}
+    bits = {"family": "a", "kind": "bits", "confusion": confusion}
+    text = study.confused([perfect, bits], [(0, 2), (0, 1)], ["x", "y", "z"])
+    assert re.findall(r"- (.*)", text)[-6:] == [
+        "a", "bits", "15.0", "5.0", "z as x (30.0)", "z (30.0), x (10.0)"
+    ]  # fmt: skip
+    assert study.confused([{"family": "a", "kind": "bits"}], [], []) == ""

@@ -73,10 +73,11 @@ def models_of(family, epochs=None):
 
 
 def load(data, rows=None):
-    """Return training rows and labels, test rows and labels; the first ones for a trial."""
+    """Return training and test rows and labels, the first ones for a trial, and class names."""
     bunch = FETCH[data]()
     X, y = bunch.data, bunch.target
-    return tuple(a[part][:rows] for part in (bunch.train, bunch.test) for a in (X, y))
+    parts = tuple(a[part][:rows] for part in (bunch.train, bunch.test) for a in (X, y))
+    return parts, bunch.target_names.tolist()
 
 
 def a_pair(data, pair):
@@ -144,7 +145,7 @@ def main(argv=None):
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args(argv)
 
-    data = load(arguments.data, arguments.rows)
+    data, names_of_classes = load(arguments.data, arguments.rows)
     X, y, X_test, y_test = data
     path = arguments.results / f"{arguments.data}.json"
     stored = json.loads(path.read_text()) if path.exists() else {"comparisons": {}}
@@ -156,6 +157,7 @@ def main(argv=None):
         stored["versions"] = {name: version(name) for name in names}
         store(path, stored)
 
+    stored["target_names"] = names_of_classes
     stored["pair"] = a_pair(data, (4, 9))
     keep()
     for family in arguments.families:

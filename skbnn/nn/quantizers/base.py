@@ -208,8 +208,12 @@ class PlaneWeights(Quantizer):
 
     Parameters
     ----------
-    surrogate, generator, n_units
-        See :class:`Quantizer`.
+    surrogate : object with a ``backward`` method
+        What stands in for the derivative of sign.
+    generator : torch.Generator
+        Source of all randomness.
+    n_units : int
+        Units, for quantizers with something learned for each of them.
     """
 
     coded = True
@@ -288,8 +292,12 @@ class LevelActivations(Quantizer):
 
     Parameters
     ----------
-    surrogate, generator, n_units
-        See :class:`Quantizer`.
+    surrogate : object with a ``backward`` method
+        What stands in for the derivative of sign.
+    generator : torch.Generator
+        Source of all randomness.
+    n_units : int
+        Units, for quantizers with something learned for each of them.
     """
 
     coded = True
