@@ -10,17 +10,15 @@ from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
-from study import study_page
+from study import BLUE, GENERATED, ORANGE, study_page
 
 import skbnn
 
 DOCS = Path(__file__).parent
-GENERATED = DOCS / "generated"
 THEMES = {
     "light": {"ink": "#222832", "faint": "#c9cdd3", "box": "#eef3f8"},
     "dark": {"ink": "#ced6dd", "faint": "#48566b", "box": "#1f2a37"},
 }
-BLUE, GREEN, ORANGE = "#3b82c4", "#5a9e6f", "#e0832f"
 
 
 def in_both_themes(name, draw, size):

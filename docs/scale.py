@@ -2,7 +2,7 @@
 
 import json
 
-from figures import GENERATED, RESULTS
+from study import GENERATED, RESULTS
 
 __all__ = ["costs", "make_all"]
 

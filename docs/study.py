@@ -257,7 +257,7 @@ def pair_text(pair):
     """Return what became of two units of 784 weights each."""
     first, second = pair["pair"]
     lines = [
-        f"Two classes, {first} and {second}, and one layer, which reads standardised greys in float "
+        f"Two classes, {first} and {second}, and one layer, which reads greys in float "
         "and one bit a pixel in bits:\n"
     ]
     for technique in ("float", "bnn"):

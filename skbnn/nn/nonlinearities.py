@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from skbnn.nn.named import named
+from skbnn.nn.quantizers.rounding import straight_through
 
 __all__ = ["Maxout", "PReLU", "RPReLU", "make_nonlinearity"]
 
@@ -32,7 +33,7 @@ class PReLU(nn.Module):
         self.slope = nn.Parameter(torch.full((n_units,), _FIRST_SLOPE))
 
     def forward(self, x):  # noqa: D102
-        return torch.where(x > 0, x, self.slope.clamp(min=0) * x)
+        return torch.where(x > 0, x, _not_negative(self.slope) * x)
 
 
 class RPReLU(nn.Module):
@@ -56,7 +57,7 @@ class RPReLU(nn.Module):
 
     def forward(self, x):  # noqa: D102
         moved = x - self.before
-        return torch.where(moved > 0, moved, self.slope.clamp(min=0) * moved) + self.after
+        return torch.where(moved > 0, moved, _not_negative(self.slope) * moved) + self.after
 
 
 class Maxout(nn.Module):
@@ -78,7 +79,12 @@ class Maxout(nn.Module):
         self.fall = nn.Parameter(torch.full((n_units,), _FIRST_SLOPE))
 
     def forward(self, x):  # noqa: D102
-        return torch.where(x > 0, self.rise.clamp(min=0), self.fall.clamp(min=0)) * x
+        return torch.where(x > 0, _not_negative(self.rise), _not_negative(self.fall)) * x
+
+
+def _not_negative(slope):
+    """Return slopes, 0 for negative ones; these keep their gradient, and so can come back."""
+    return straight_through(slope, slope.detach().clamp(min=0))
 
 
 def _of_all(kind):

@@ -113,4 +113,6 @@ def make_optimizer(optimizer, groups_of, learning_rate):
         If the name is unknown.
     """
     make = named("optimizer", _OPTIMIZERS, optimizer)
-    return make(groups_of(getattr(make, "separates_latent", False)), lr=learning_rate)
+    # A partial has none of the attributes of what it calls.
+    kind = getattr(make, "func", make)
+    return make(groups_of(getattr(kind, "separates_latent", False)), lr=learning_rate)

@@ -174,10 +174,9 @@ class _Steps(Callback):
         self.total = settings.max_iter * n_batches
         self.step = 0
 
-    def on_epoch_begin(self, net, **kwargs):
-        self.network.set_progress(self.step / self.total)
-
     def on_batch_begin(self, net, **kwargs):
+        if self.is_whole:
+            self.network.set_progress(self.step / self.total)
         wave = self.schedule(self.step / self.total)
         for group in net.optimizer_.param_groups:
             group["lr"] = group["initial_lr"] * (_LAST_RATE + (1 - _LAST_RATE) * wave)

@@ -111,7 +111,7 @@ class Technique:
     activations: str | Callable = "sign"
     surrogate: str | Callable = "clipped"
     nonlinearity: str | Callable = "none"
-    output_normalizer: str | Callable = "scale"
+    output_normalizer: str | Callable = "batch"
     loss: str | Callable = "cross_entropy"
     optimizer: str | Callable = "adam"
     schedule: str = "cosine"

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from skbnn import BinaryMLPClassifier
 from skbnn.nn.losses import bipolar, distillation
 from skbnn.nn.networks import dense_network
-from skbnn.nn.optimizers import Bop, Idle
+from skbnn.nn.optimizers import Bop, Idle, make_optimizer
 from skbnn.nn.quantizers import _QUANTIZERS as KNOWN
 from skbnn.nn.quantizers import (
     AdaptiveActivations,
@@ -333,6 +334,20 @@ def test_bop_flips_what_the_average_says():
     assert idle.tolist() == [1, -1]
 
 
+def test_bop_with_other_settings_gets_the_latent_weights_too():
+    asked = []
+    weight = torch.nn.Parameter(torch.tensor([0.3, -0.2]))
+
+    def groups_of(separate):
+        asked.append(separate)
+        return [{"params": [weight], "lr": 0.1, "initial_lr": 0.1, "latent": separate}]
+
+    made = make_optimizer(partial(Bop, rate=0.25), groups_of, 0.1)
+    assert asked == [True]
+    assert made.rate == 0.25
+    assert weight.tolist() == [1, -1]
+
+
 def test_a_fit_with_bop_keeps_signs(digits):
     X, X_test, y, y_test = digits
     est = BinaryMLPClassifier((50,), technique="bop", max_iter=8, random_state=0).fit(X, y)
@@ -390,13 +405,13 @@ def test_a_stage_starts_from_the_one_before(digits):
     settings = {"init": 0.1, "input_dropout": 0.0, "hidden_dropout": 0.0}
     from skbnn.nn.inputs import fit_input
 
-    bit = get_technique("bit")
+    bit = replace(get_technique("bit"), output_normalizer="scale")
     inputs = fit_input(bit, X, y, np.ones(len(y)), 3)
     generator = torch.Generator().manual_seed(0)
     first, second = (
         dense_network(inputs.operation, 10, t, hidden_layer_sizes=(9,), generator=generator,
                       **settings)
-        for t in (bit.starts_from, bit)
+        for t in (replace(bit.starts_from, output_normalizer="scale"), bit)
     )  # fmt: skip
     gain = second.blocks[1].normalizer.gain.clone()
     with torch.no_grad():

@@ -118,9 +118,10 @@ def test_schedule():
     for step, rates in enumerate(recorder.rates):
         wave = 0.5 * (1 + math.cos(math.pi * step / 16))
         assert rates == [pytest.approx(0.02 * (1e-3 + (1 - 1e-3) * wave))]
-    assert recorder.progress == [0.0] * 4 + [0.25] * 4 + [0.5] * 4 + [0.75] * 4
+    assert recorder.progress == [step / 16 for step in range(16)]
     constant, _ = recorded(run(settings=replace(SETTINGS, constant=True))[1])
     assert constant.rates == [[0.02]] * 16
+    assert constant.progress == [0.0] * 16
 
 
 def test_loss_falls():

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from skbnn.nn.quantizers.base import LevelActivations, Planes, PlaneWeights, Staircase
-from skbnn.nn.quantizers.rounding import surrogate_sign
+from skbnn.nn.quantizers.rounding import straight_through, surrogate_sign
 from skbnn.nn.quantizers.scaled import centred, deviation
 from skbnn.nn.surrogates import EDE
 
@@ -59,7 +59,8 @@ class AdaptiveActivations(LevelActivations):
         return Staircase(self.center.detach().reshape(1, 1), codes, *grid)
 
     def learn(self, x):  # noqa: D102
-        scale = self.scale.clamp(min=_LEAST_SCALE)
+        # A scale that is too small keeps its gradient, and so can grow again.
+        scale = straight_through(self.scale, self.scale.detach().clamp(min=_LEAST_SCALE))
         u = (x - self.center) / scale
         a, b = self.snapped(scale, self.center)
         return a * surrogate_sign(u, self.surrogate, self.progress) + b
