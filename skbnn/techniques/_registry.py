@@ -15,7 +15,7 @@ __all__ = ["get_technique", "list_techniques", "stages_of"]
 def _recipes(logistic, mlp, cnn, transformer):
     """Return recipes of all families from their learning rates; the rest is that of ``bnn``."""
     return {
-        "logistic": Recipe(learning_rate=logistic, init=0.3, input_dropout=0.2),
+        "logistic": Recipe(learning_rate=logistic, init=0.3, input_dropout=0.1),
         "mlp": Recipe(learning_rate=mlp, init=0.1, input_dropout=0.2, hidden_dropout=0.3),
         "cnn": Recipe(learning_rate=cnn, init=0.3),
         "transformer": Recipe(learning_rate=transformer, init=0.1, hidden_dropout=0.2),
