@@ -84,9 +84,7 @@ models = {
     for name, model in models.items()
 }
 comparison = compare_models(models, texts, parts, cv=3, random_state=0)
-print(
-    f"{len(texts)} texts; {max(parts, key=parts.count)} has {parts.count('linear_model')} of them"
-)
+print(f"{len(texts)} texts; the largest part has {max(map(parts.count, set(parts)))} of them")
 print(comparison.to_frame()[["accuracy", "accuracy_low", "accuracy_high", "nbytes"]])
 
 # %%
