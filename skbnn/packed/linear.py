@@ -12,7 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skbnn.bits import complement, interleave, interleave_planes, lanes_for, n_words, unit_masks
+from skbnn.bits import (
+    complement,
+    interleave,
+    interleave_planes,
+    lanes_for,
+    n_words,
+    unit_masks,
+    unpack_bits,
+)
 from skbnn.packed.checks import require, require_array
 from skbnn.packed.operation import Operation, register
 from skbnn.packed.outputs import ClassScores, LevelCodes, ShiftedScores, SignThreshold, Sums
@@ -130,25 +138,38 @@ class BinaryLinear(BinaryProduct):
 
     def prepare(self, kernels, real=np.float64):  # noqa: D102
         if isinstance(self.output, SignThreshold | LevelCodes):
-            return (self._prepare_fused if self.is_plain_layer else self._prepare_codes)(kernels)
+            is_fused = self.is_one_comparison
+            return (self._prepare_fused if is_fused else self._prepare_codes)(kernels)
         sums, finish = self._prepare_sums(kernels), self.output.prepare(kernels, self.sum_dtype)
         return lambda rows: finish(sums(rows))
 
     @property
-    def is_plain_layer(self):
-        """Whether signs become signs, each by one threshold."""
-        return self.is_plain and isinstance(self.output, SignThreshold)
+    def is_one_comparison(self):
+        """Whether a unit's bit says if mismatches are few: one plane on each side, one step."""
+        weights, code = self.weights, self.takes
+        if weights.n_planes > 1 or weights.unit_offsets.any() or len(code.scales) > 1:
+            return False
+        _, starts, changes = self.output.steps()
+        rises = code.scales[0] > 0 and (weights.plane_scales > 0).all()
+        return bool(rises) and len(starts) == 1 and changes.tolist() == [[True]]
 
     def fused_layout(self):
-        """Return units and limits of a plain hidden layer, as ``compare_mismatches`` takes them.
+        """Return units and limits of one comparison each, as ``compare_mismatches`` takes them.
 
-        ``n - 2 m >= t`` is ``m <= (n - t) // 2``, inside the product's own registers.
+        A sum of ``b - c m`` with m mismatches reaches t where ``m <= (b - t) // c``, inside the
+        product's own registers. So 0 and 1 cost what signs cost: they move b and t. Where the bit
+        is the contrary, the weights are, which have ``n - m`` mismatches.
         """
-        n_units, code = self.weights.n_units, self.takes
-        units = interleave(code.lay_out(self.weights.words[0]), 32)
-        limits = np.full(len(units) * 32, -1, np.int64)
-        limits[:n_units] = (code.n_bits - self.output.thresholds.astype(np.int64)) // 2
-        return units, limits
+        n_units, n_bits, words = self.weights.n_units, self.weights.n_bits, self.weights.words[0]
+        (worths,), _, bases = self.terms()
+        (thresholds,), starts, _ = self.output.steps()
+        limits = np.clip((bases - thresholds) // -worths, -1, n_bits)
+        contrary = unpack_bits(starts, n_units)[0]
+        words = np.where(contrary[:, None], complement(words, n_bits), words)
+        units = interleave(self.takes.lay_out(words), 32)
+        padded = np.full(len(units) * 32, -1, np.int64)
+        padded[:n_units] = np.where(contrary, n_bits - 1 - limits, limits)
+        return units, padded
 
     def plain_layout(self):
         """Return units of a plain output layer, and the factors and bases of its scores.

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from skbnn.bits import backend, pack_bits, unpack_bits
 from skbnn.packed.linear import BinaryLinear, MixedLinear, RealLinear, negate
-from skbnn.packed.outputs import ClassScores, SignThreshold
+from skbnn.packed.outputs import ClassScores, LevelCodes, SignThreshold
 from skbnn.packed.values import INT32_MAX, BitCode, BitMatrix, Reals, Scores
 
 
@@ -238,3 +238,44 @@ def test_ill_formed_products_of_reals_are_refused():
         MixedLinear(coded, biases, biases, False, True)
     with pytest.raises(ValueError, match="scales has shape"):
         MixedLinear(plain_matrix(np.random.default_rng(0), 3, 2), biases[:1], biases, False, True)
+
+
+@pytest.mark.parametrize("n_bits", [1, 63, 64, 130])
+@pytest.mark.parametrize("n_units", [1, 5, 64, 70])
+@pytest.mark.parametrize("codes", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("code", [BitCode(1), BitCode(1, (1,), 1), BitCode(1, (3,), -2)])
+def test_one_comparison(kernels, n_bits, n_units, codes, code):
+    """One plane on each side, whatever its elements are worth, is one comparison of mismatches."""
+    rng = np.random.default_rng([n_bits, n_units])
+    code = BitCode(n_bits, code.scales, code.offset)
+    words = pack_bits(rng.random((1, n_units, n_bits)) < 0.5)
+    matrix = BitMatrix(words, n_bits, rng.integers(1, 9, (1, n_units)).astype(np.int32))
+    rows = random_rows(rng, 33, code)
+    sums = decode_rows(rows, code) @ decode_matrix(matrix).T
+    largest = n_bits * code.largest * matrix.largest
+    thresholds = reachable_thresholds(rng, sums, largest)
+    falls = rng.random(n_units) < 0.5
+    output = LevelCodes(thresholds[None].astype(np.int32), pack_bits(falls), codes, (5,), 0)
+    layer = BinaryLinear(matrix, code, output)
+    assert layer.is_one_comparison
+    level = ((sums >= thresholds) != falls).astype(int)
+    found = unpack_bits(layer.prepare(kernels)(rows)[:, 0], n_units)
+    np.testing.assert_array_equal(found, np.array(codes, bool)[level])
+
+
+@pytest.mark.parametrize(
+    ("changes", "output"),
+    [
+        ({"scales": np.full((1, 2), -1, np.int32)}, None),
+        ({"offsets": np.ones(2, np.int32), "scales": np.ones((1, 2), np.int32)}, None),
+        ({}, (1, 1)),
+    ],
+)
+def test_what_is_no_single_comparison(changes, output):
+    matrix = BitMatrix(np.zeros((1, 2, 1), np.uint64), 5, **changes)
+    codes = LevelCodes(
+        np.zeros((1, 2), np.int16), np.zeros(1, np.uint64), output or (0, 1), (1,), 0
+    )
+    assert not BinaryLinear(matrix, BitCode(5), codes).is_one_comparison
+    assert not BinaryLinear(matrix, BitCode(5, (-1,)), codes).is_one_comparison
+    assert not BinaryLinear(matrix, BitCode(5, (1, 1)), codes).is_one_comparison
