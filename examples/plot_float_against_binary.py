@@ -63,8 +63,7 @@ plt.show()
 
 # %%
 # Which digits does binarization lose? The confusion matrix of each binary model, minus that of its
-# float twin: on the diagonal, orange are digits
-# won and purple ones lost.
+# float twin: on the diagonal, orange are digits won and purple ones lost.
 
 from skbnn.inspection import ConfusionChangeDisplay
 

@@ -91,7 +91,7 @@ class ConfusionChangeDisplay:
         return cls(*matrices, labels).plot(ax)
 
     def plot(self, ax=None):
-        """Draw the change: orange where there are more examples than before, blue where fewer.
+        """Draw the change: orange where there are more examples than before, purple where fewer.
 
         Parameters
         ----------
