@@ -3,11 +3,9 @@
 import ctypes
 import gc
 import tracemalloc
-from threading import Lock
+from threading import current_thread, main_thread
 
 __all__ = ["peak_growth", "traced_peak"]
-
-_TRACING = Lock()
 
 
 def peak_growth(call):
@@ -66,17 +64,18 @@ def traced_peak(call):
     Returns
     -------
     nbytes : int or None
-        None where somebody else is tracing already.
+        None where somebody else is tracing already, and in all threads but the main one: beside
+        it others allocate, which would count here, and before Python 3.12.9 the end of a trace can
+        crash them: github.com/python/cpython/issues/128679.
     """
-    with _TRACING:
-        if tracemalloc.is_tracing():
-            call()
-            return None
-        tracemalloc.start()
-        try:
-            before, _ = tracemalloc.get_traced_memory()
-            call()
-            _, peak = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-        return max(0, peak - before)
+    if tracemalloc.is_tracing() or current_thread() is not main_thread():
+        call()
+        return None
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        call()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return max(0, peak - before)

@@ -48,7 +48,8 @@ class ModelResult:
         ``one_us`` and ``batch_us`` of a packed model with real activations when it computes in
         float32 instead of float64: the honest speed of float. None for others.
     predict_peak_nbytes : int or None
-        Memory that Python and NumPy allocate at most while all test rows are predicted at once.
+        Memory that Python and NumPy allocate at most while all test rows are predicted at once;
+        None where fits share a process in threads.
     binary_ops, float_ops : int or None
         Operations for one row: pairs of bits compared and counted, and float multiply-adds. None
         where there is no packed model.

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -20,6 +21,11 @@ def allocate():
 def test_traced_peak():
     assert N <= traced_peak(allocate) < N + 10_000
     assert not tracemalloc.is_tracing()
+
+
+def test_nothing_is_traced_beside_other_threads():
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(traced_peak, allocate).result() is None
 
 
 def test_traced_peak_leaves_a_running_trace_alone():
