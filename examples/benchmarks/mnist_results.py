@@ -43,8 +43,9 @@ CNN = {
     "hidden_layer_sizes": (256,),
     "n_thresholds": 3,
     "hidden_dropout": 0.1,
-    "max_iter": 36,
+    "max_iter": 24,
 }
+TRANSFORMER = {"max_iter": 36}
 MODELS = {
     "k-means 10, float": (KMeansClassifier, {"n_clusters": 10, "technique": "float"}),
     "k-means 10, binary": (KMeansClassifier, {"n_clusters": 10}),
@@ -59,8 +60,8 @@ MODELS = {
     "CNN 32-64, bnn": (BinaryCNNClassifier, {}),
     "CNN 48-48-96-96-256, float": (BinaryCNNClassifier, {**CNN, "technique": "float"}),
     "CNN 48-48-96-96-256, bnn": (BinaryCNNClassifier, CNN),
-    "transformer 128, float": (BinaryTransformerClassifier, {"technique": "float"}),
-    "transformer 128, bnn": (BinaryTransformerClassifier, {}),
+    "transformer 128, float": (BinaryTransformerClassifier, {**TRANSFORMER, "technique": "float"}),
+    "transformer 128, bnn": (BinaryTransformerClassifier, TRANSFORMER),
 }
 SEEDS = (0, 1, 2)
 
