@@ -47,12 +47,12 @@ def convolve(x, weight, window, padding, *, are_signs=False):
     """
     images = x.reshape(-1, *window.shape)
     filters = weight.reshape(-1, *window.kernel, window.shape[2])
-    is_fast = are_signs and padding in (-1, 0, 1) and _is_fast(images, filters, window)
+    is_fast = are_signs and _is_fast(images, filters, window)
     sizes = unit_sizes(weight) if is_fast else None
     if sizes is None:
         z = _plain(images, filters, window, padding)
     else:
-        z = _Int8Convolution.apply(images, filters, sizes, window, int(padding))
+        z = _Int8Convolution.apply(images, filters, sizes, window, padding)
     return z.reshape(-1, len(weight))
 
 
@@ -136,7 +136,9 @@ class _Int8Convolution(torch.autograd.Function):
     """Convolution of -1, 0 and +1 with *same* padding and stride 1, by 8-bit integers, and pool.
 
     Images are stored as ``1 + x``. Padded with the number 0, which then is an element of -1, they
-    give ``z + sum(w)``; an element of +1 pads if everything is negated; and 1 is what means 0.
+    give ``z + sum(w)``; an element of +1 pads if everything is negated; and 1 is what means 0. Where
+    dropout makes the images' elements worth more, other numbers pad: what they add to the sums of
+    a place depends on the filters alone, and is added by itself.
 
     Filters are of one size for each unit, which multiplies the pooled sums: it is not negative, so
     the largest stays the largest. The gradient of the filters is that of filters of this size.
@@ -148,13 +150,16 @@ class _Int8Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx, images, filters, sizes, window, padding):
         images, filters = images.to(torch.int8), filters.sign().to(torch.int8)
-        if padding == 0:
+        if padding not in (-1, 1):
             unsigned = (images + 1).view(torch.uint8)
             sums = _int8_convolve(unsigned, filters, window.margins, zero=1)
+            if padding:
+                border = _border(filters.permute(0, 3, 1, 2).float(), window)
+                sums.add_(border.permute(0, 2, 3, 1), alpha=padding)
         else:
-            unsigned = (1 - padding * images).view(torch.uint8)
+            unsigned = (1 - int(padding) * images).view(torch.uint8)
             bias = filters.sum((1, 2, 3)).float() * padding
-            turned = filters * -padding
+            turned = filters * -int(padding)
             sums = _int8_convolve(unsigned, turned, window.margins, zero=0, bias=bias)
         pooled, winners = (sums, None) if window.pool == (1, 1) else _pool(sums, window)
         ctx.sizes = None if bool((sizes == 1).all()) else sizes
@@ -178,8 +183,14 @@ class _Int8Convolution(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             levels, scales = column_levels(grad.view(-1, len(filters)))
             places = _spread(levels.view(grad.shape), winners, window)
-            sums = _sum_over_places(places, images, window, ctx.padding)
-            grad_filters = floats(sums).mul_(scales).view(filters.shape)
+            padding = ctx.padding
+            whole = int(padding) if padding in (-1, 0, 1) else 0
+            sums = floats(_sum_over_places(places, images, window, whole))
+            if whole != padding:
+                sums.unflatten(1, (-1, filters.shape[3])).add_(
+                    _sum_outside(places, window)[:, :, None], alpha=padding
+                )
+            grad_filters = sums.mul_(scales).view(filters.shape)
         return grad_images, grad_filters, None, None, None
 
 
@@ -198,6 +209,24 @@ def _spread(levels, winners, window):
     places = torch.empty(len(levels), *window.places, levels.shape[3], dtype=torch.int8)
     _KERNELS.spread_levels(levels.numpy(), winners.numpy(), *window.pool, places.numpy())
     return places
+
+
+def _sum_outside(levels, window):
+    """Return the sum of the levels of all places whose window has a tap outside the image.
+
+    Parameters
+    ----------
+    levels : int8 Tensor of shape (n, height, width, n_units)
+        Levels of the gradient.
+    window : Window
+        The window.
+
+    Returns
+    -------
+    sums : float32 Tensor of shape (n_units, kernel_height * kernel_width)
+    """
+    inside = F.unfold(torch.ones(1, 1, *window.shape[:2]), window.kernel, padding=window.margins)
+    return levels.sum(0, dtype=torch.float32).flatten(0, 1).t() @ (1 - inside[0].t())
 
 
 def _sum_over_places(levels, images, window, padding):
