@@ -136,9 +136,10 @@ class _Int8Convolution(torch.autograd.Function):
     """Convolution of -1, 0 and +1 with *same* padding and stride 1, by 8-bit integers, and pool.
 
     Images are stored as ``1 + x``. Padded with the number 0, which then is an element of -1, they
-    give ``z + sum(w)``; an element of +1 pads if everything is negated; and 1 is what means 0. Where
-    dropout makes the images' elements worth more, other numbers pad: what they add to the sums of
-    a place depends on the filters alone, and is added by itself.
+    give ``z + sum(w)``; an element of +1 pads if everything is negated; and 1 is what means 0.
+
+    Other numbers pad where dropout makes the images' elements worth more. What they add to the sums
+    of a place depends on the filters alone, and is added by itself.
 
     Filters are of one size for each unit, which multiplies the pooled sums: it is not negative, so
     the largest stays the largest. The gradient of the filters is that of filters of this size.
