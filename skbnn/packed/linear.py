@@ -165,7 +165,8 @@ class BinaryLinear(BinaryProduct):
         (thresholds,), starts, _ = self.output.steps()
         limits = np.clip((bases - thresholds) // -worths, -1, n_bits)
         contrary = unpack_bits(starts, n_units)[0]
-        words = np.where(contrary[:, None], complement(words, n_bits), words)
+        if contrary.any():
+            words = np.where(contrary[:, None], complement(words, n_bits), words)
         units = interleave(self.takes.lay_out(words), 32)
         padded = np.full(len(units) * 32, -1, np.int64)
         padded[:n_units] = np.where(contrary, n_bits - 1 - limits, limits)

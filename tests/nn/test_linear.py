@@ -17,6 +17,7 @@ from skbnn.packed.values import INT32_MAX, BitCode, Reals
 from skbnn.techniques import get_technique, list_techniques
 
 BNN = get_technique("bnn")
+SCALED = replace(BNN, output_normalizer="scale")
 CODED = [
     BNN,
     replace(BNN, name="bnn-batch", output_normalizer="batch"),
@@ -111,20 +112,21 @@ def test_coded_output(technique, n_in, n_units, seed, scale):
     assert error <= (n_in + 1) * block.score_unit
 
 
+@pytest.mark.parametrize("technique", [BNN, SCALED], ids=["batch", "scale"])
 @settings(deadline=None, max_examples=60)
 @given(**WIDTHS, exponent=st.integers(-30, 30))
-def test_scores_use_int32_well_and_never_leave_it(n_in, n_units, seed, exponent):
+def test_scores_use_int32_well_and_never_leave_it(technique, n_in, n_units, seed, exponent):
     scale = 2.0**exponent
-    block, _ = frozen(CodedOutput, n_in, n_units, BNN, seed, BitCode(n_in), scale)
+    block, _ = frozen(CodedOutput, n_in, n_units, technique, seed, BitCode(n_in), scale)
     reach = int((block.multipliers.abs() * n_in + block.offsets.abs()).max())
     assert reach <= INT32_MAX
-    if float(block.normalizer.scale.abs().max() + block.normalizer.shift.abs().max()) > 0:
+    if any(float(part.abs().max()) > 0 for part in block.normalizer.affine()):
         assert reach > INT32_MAX // 3
         assert np.log2(block.score_unit) == round(np.log2(block.score_unit))
 
 
 def test_scores_of_nothing():
-    block = CodedOutput(5, 3, BNN, generator=torch.Generator().manual_seed(0), **SETTINGS)
+    block = CodedOutput(5, 3, SCALED, generator=torch.Generator().manual_seed(0), **SETTINGS)
     with torch.no_grad():
         block.normalizer.scale.zero_()
     block.double().eval().requires_grad_(False).freeze(Signal(BitCode(5)))
@@ -188,7 +190,7 @@ def test_linear_blocks(name, depth):
 
 def test_logits_start_about_three():
     generator = torch.Generator().manual_seed(0)
-    block = CodedOutput(400, 50, BNN, init=0.3, dropout=0.0, generator=generator)
+    block = CodedOutput(400, 50, SCALED, init=0.3, dropout=0.0, generator=generator)
     x, _ = coded_rows(200, 400, 0)
     assert float(block(x.float()).detach().std()) == pytest.approx(3.0, rel=0.05)
 
