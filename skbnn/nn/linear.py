@@ -26,7 +26,7 @@ from skbnn.packed.values import INT32_MAX, IntStream
 __all__ = ["CodedHidden", "CodedOutput", "CodedSums", "linear_blocks", "real_twin"]
 
 _HAS_REAL_ENDS = {"coded": False, "real": True}
-_LEAST_MULTIPLIER = 1 << 12
+_LEAST_MULTIPLIER = 1 << 16
 _LARGEST_MULTIPLIER = 1 << 20
 
 
