@@ -12,14 +12,8 @@ from functools import partial
 from skbnn.nn.named import named
 from skbnn.nn.quantizers.abcnet import BasesActivations, BasesWeights
 from skbnn.nn.quantizers.adabin import AdaptiveActivations, AdaptiveWeights
-from skbnn.nn.quantizers.base import (
-    Code,
-    LevelActivations,
-    Planes,
-    PlaneWeights,
-    Quantizer,
-    Staircase,
-)
+from skbnn.nn.quantizers.base import LevelActivations, PlaneWeights, Quantizer
+from skbnn.nn.quantizers.codes import Code, Planes, Staircase
 from skbnn.nn.quantizers.dorefa import UniformActivations, UniformWeights
 from skbnn.nn.quantizers.elastic import ElasticActivations, ElasticPositiveActivations
 from skbnn.nn.quantizers.lqnets import BasisActivations, BasisWeights

@@ -2,7 +2,8 @@
 
 import torch
 
-from skbnn.nn.quantizers.base import LevelActivations, Planes, PlaneWeights, Staircase
+from skbnn.nn.quantizers.base import LevelActivations, PlaneWeights
+from skbnn.nn.quantizers.codes import Planes, Staircase
 from skbnn.nn.quantizers.rounding import straight_through
 
 __all__ = ["UniformActivations", "UniformWeights"]

@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from skbnn.nn.quantizers.base import LevelActivations, Planes, PlaneWeights, Staircase
+from skbnn.nn.quantizers.base import LevelActivations, PlaneWeights
+from skbnn.nn.quantizers.codes import Planes, Staircase
 from skbnn.nn.quantizers.rounding import surrogate_sign
 
 __all__ = ["ShiftedSignActivations", "TernaryWeights"]

@@ -7,7 +7,8 @@ is folded away; where sums are added to a stream it stays, as an integer.
 
 import torch
 
-from skbnn.nn.quantizers.base import Planes, PlaneWeights
+from skbnn.nn.quantizers.base import PlaneWeights
+from skbnn.nn.quantizers.codes import Planes
 from skbnn.nn.quantizers.rounding import surrogate_sign
 from skbnn.nn.surrogates import EDE, Power
 
