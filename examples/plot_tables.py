@@ -23,8 +23,8 @@ from skbnn import BinaryLogisticRegression, BinaryMLPClassifier, compare_models
 models = {
     "logistic, float": make_pipeline(StandardScaler(), LogisticRegression()),
     "forest": RandomForestClassifier(50),
-    "logistic, bits": BinaryLogisticRegression(),
-    "MLP, bits": BinaryMLPClassifier((64,)),
+    "logistic, bits": BinaryLogisticRegression(max_iter=20),
+    "MLP, bits": BinaryMLPClassifier((64,), max_iter=15),
 }
 tables = {"breast cancer": load_breast_cancer, "wine": load_wine}
 comparisons = {}
@@ -76,7 +76,7 @@ texts, parts = list(paragraphs), list(paragraphs.values())
 models = {
     "naive Bayes": BernoulliNB(),
     "logistic, float": LogisticRegression(),
-    "logistic, bits": BinaryLogisticRegression(n_thresholds=1, max_iter=20),
+    "logistic, bits": BinaryLogisticRegression(n_thresholds=1, max_iter=10),
 }
 models = {
     name: make_pipeline(CountVectorizer(binary=True, min_df=5), model)

@@ -20,7 +20,7 @@ from skbnn.techniques import get_technique, list_techniques
 X, y = load_digits(return_X_y=True)
 net = BinaryMLPClassifier((48, 48), n_thresholds=1, max_iter=6, random_state=0)
 search = GridSearchCV(net, {"technique": list_techniques()}, cv=3, refit=False)
-search.fit(X[:600], y[:600])
+search.fit(X[:400], y[:400])
 
 # %%
 # ``cv_results_`` is the comparison. With one bit for each pixel and a tenth of a second of training
