@@ -31,18 +31,22 @@ def pytest_collection_modifyitems(items):
     """Count as slow the longest of scikit-learn's checks, and fits of all but plain techniques.
 
     Of the latter, one in four is slow and the others exhaustive: every technique passes each check
-    in one family of networks, and in all of them with ``-m "slow or exhaustive"``.
+    in one family of networks, and in all of them with ``-m "slow or exhaustive"``. In the longest
+    checks that holds for plain techniques too.
     """
     from skbnn.techniques import list_techniques
 
-    others = [name for name in list_techniques() if name not in PLAIN_TECHNIQUES]
+    every = list_techniques()
+    others = [name for name in every if name not in PLAIN_TECHNIQUES]
     for item in items:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         estimator = parameters.get("estimator")
         names = {v for v in parameters.values() if isinstance(v, str)}
         names.add(getattr(estimator, "technique", None))
-        found = [k for k, name in enumerate(others) if name in names]
         is_check = item.path.name == "test_common.py"
+        is_long = any(c in item.name and name in item.name for c, name in SLOW_CHECKS.items())
+        shared = every if is_long and "test_variant" in item.name else others
+        found = [k for k, name in enumerate(shared) if name in names]
         if found and (is_check or item.path.parent.name == "estimators"):
             item.add_marker(pytest.mark.slow)
             share = crc32(item.nodeid.encode())
@@ -51,7 +55,7 @@ def pytest_collection_modifyitems(items):
                 share = found[0] + FAMILIES.index(type(estimator).__name__) + crc32(check.encode())
             if share % SHARES:
                 item.add_marker(pytest.mark.exhaustive)
-        if any(c in item.name and name in item.name for c, name in SLOW_CHECKS.items()):
+        if is_long:
             item.add_marker(pytest.mark.slow)
 
 

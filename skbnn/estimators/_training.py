@@ -127,6 +127,8 @@ class Fit:
             losses.append(float(loss))
             # Only the last stage has a network that could predict.
             watched = watch and training.is_last
+            if watched:
+                training.run.settle()
             stop = watch.update(training.network) if watched else False
             if estimator.verbose and processes.rank == 0:
                 score = f", validation accuracy {watch.scores[-1]:.4f}" if watched else ""
@@ -141,6 +143,8 @@ class Fit:
             if stop:
                 break
 
+        if not (watch or self.streaming):
+            training.run.settle()
         arrays = watch.best_arrays if watch else training.network.arrays()
         fitted = self.attributes(processes.agree(arrays))
         fitted |= self._curves(losses, training.flip_ratios)

@@ -54,11 +54,34 @@ class Network(nn.Module):
             if hasattr(module, "processes"):
                 module.processes = processes
 
-    def set_momentum(self, momentum):
-        """Tell every batch norm how far a batch moves its running statistics."""
-        for module in self.modules():
-            if isinstance(module, BatchNorm):
-                module.momentum = momentum
+    def estimate_statistics(self, batches):
+        """Set the running statistics of every batch norm to those of the network as it is now.
+
+        Those of training lag behind weights that flip, and saw inputs dropped and weights drawn
+        at random.
+
+        Parameters
+        ----------
+        batches : iterable of dict
+            Keywords of :meth:`forward`. Each batch has the same say.
+
+        References
+        ----------
+        Wu and Johnson, Rethinking "Batch" in BatchNorm, 2021, arXiv 2105.07576 (section 3).
+        """
+        norms = [module for module in self.modules() if isinstance(module, BatchNorm)]
+        momentum = [norm.momentum for norm in norms]
+        self.eval()
+        for norm in norms:
+            norm.train()
+        with torch.no_grad():
+            for i, batch in enumerate(batches):
+                for norm in norms:
+                    norm.momentum = 1 / (i + 1)
+                self(**batch)
+        for norm, usual in zip(norms, momentum, strict=True):
+            norm.momentum = usual
+        self.eval()
 
     def latent(self):
         """Return the latent weights by name: the tensors that quantizers of weights read."""

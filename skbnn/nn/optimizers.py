@@ -72,9 +72,7 @@ class Bop(torch.optim.Adam):
 
 
 class Idle(torch.optim.SGD):
-    """Changes no parameter; statistics of normalisers become the mean of all batches of a fit."""
-
-    learns = False
+    """Changes no parameter: the statistics of normalisers are all that a fit finds."""
 
     def step(self, closure=None):
         """Compute the loss."""

@@ -58,6 +58,7 @@ class Stages:
         """Yield the mean training loss of each epoch as it ends."""
         yield from self.run
         while self.stages:
+            self.run.settle()
             self._begin(self.network)
             yield from self.run
 

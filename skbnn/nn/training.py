@@ -23,11 +23,13 @@ from skbnn.nn.losses import distillation, make_loss, make_regularizer
 from skbnn.nn.named import named
 from skbnn.nn.optimizers import make_optimizer
 from skbnn.nn.processes import ALONE, Processes
+from skbnn.nn.randomness import make_generator
 from skbnn.nn.rows import Rows
 
 __all__ = ["Examples", "Run", "Training", "scores_of"]
 
 _LAST_RATE = 1e-3
+_MANY_ROWS = 1024
 _SMALL_STEP = 1 << 23
 _SCHEDULES = {
     "cosine": lambda progress: 0.5 * (1 + math.cos(math.pi * progress)),
@@ -180,9 +182,6 @@ class _Steps(Callback):
         wave = self.schedule(self.step / self.total)
         for group in net.optimizer_.param_groups:
             group["lr"] = group["initial_lr"] * (_LAST_RATE + (1 - _LAST_RATE) * wave)
-        # Where statistics are all that is fitted, nothing is left of those of the stage before.
-        if self.is_whole and not getattr(net.optimizer_, "learns", True):
-            self.network.set_momentum(1 / (self.step + 1))
 
     def on_batch_end(self, net, **kwargs):
         self.step += 1
@@ -257,7 +256,7 @@ class Run:
         groups_of = partial(_parameter_groups, network, technique, settings.learning_rate)
         self.latent = latent
         self.flip_ratios = []
-        self.examples = examples
+        self.network, self.examples = network, examples
         self.max_iter = settings.max_iter
         self.processes = processes
         self.steps = _Steps(network, latent, technique, settings, len(batches))
@@ -289,6 +288,19 @@ class Run:
             loss = self.net.history[-1, "train_loss"]
             yield self.processes.total(loss) / self.processes.count
         self.net.notify("on_train_end", X=self.examples, y=None)
+
+    def settle(self):
+        """Give the batch norms of the trained network the statistics of the weights it ended with.
+
+        One more pass over the examples, without gradients. What is trained afterwards is the same
+        with it and without.
+        """
+        batches = _Batches(self.examples, _MANY_ROWS, make_generator(), self.processes)
+        device = self.processes.device
+        with self.threads():
+            self.network.estimate_statistics(
+                {name: tensor.to(device) for name, tensor in x.items()} for x, _ in batches
+            )
 
     def _signs(self):
         """Return the signs of all latent weights, tensor by tensor."""
@@ -329,7 +341,7 @@ class Run:
         self.steps.step = len(flip_ratios) * self.steps.n_batches
 
 
-def scores_of(network, examples, batch_size=1024):
+def scores_of(network, examples, batch_size=_MANY_ROWS):
     """Return the class scores that a network gives examples.
 
     Parameters

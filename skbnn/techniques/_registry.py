@@ -119,6 +119,7 @@ _XNORNET = replace(
     _BNN,
     name="xnornet",
     weights="xnor",
+    recipes=_recipes(logistic=1e-1, mlp=1e-2, cnn=6e-2, transformer=1e-2),
     reference="Rastegari et al., XNOR-Net, ECCV 2016, arXiv 1603.05279",
 )
 
@@ -168,6 +169,7 @@ _IRNET = replace(
     surrogate="ede",
     nonlinearity="hard_tanh",
     latent_clip=None,
+    recipes=_recipes(logistic=1e-1, mlp=2e-2, cnn=6e-2, transformer=1e-2),
     reference="Qin et al., IR-Net, CVPR 2020, arXiv 1909.10788",
 )
 
@@ -177,6 +179,7 @@ _RESTE = replace(
     weights="power",
     surrogate="power",
     latent_clip=None,
+    recipes=_recipes(logistic=1e-1, mlp=1e-2, cnn=3e-2, transformer=2e-2),
     reference="Wu et al., Estimator Meets Equilibrium Perspective, ICCV 2023, arXiv 2308.06689",
 )
 

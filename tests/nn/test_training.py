@@ -30,7 +30,9 @@ def examples(n=50, weighted=False):
     return inputs, Examples(inputs.rows(X), y, np.ones(n) if weighted else None)
 
 
-def run(technique=BNN, settings=SETTINGS, n=50, hidden=(9,), seed=0, weighted=False):
+def run(
+    technique=BNN, settings=SETTINGS, n=50, hidden=(9,), seed=0, weighted=False, dropout=0.0
+):
     """Return an untrained network and its run."""
     inputs, data = examples(n, weighted)
     generator = torch.Generator().manual_seed(seed)
@@ -40,7 +42,7 @@ def run(technique=BNN, settings=SETTINGS, n=50, hidden=(9,), seed=0, weighted=Fa
         technique,
         hidden_layer_sizes=hidden,
         init=0.3,
-        input_dropout=0.0,
+        input_dropout=dropout,
         hidden_dropout=0.0,
         generator=generator,
     )
@@ -68,20 +70,48 @@ def recorded(a_run):
     return recorder, losses
 
 
-def test_statistics_alone_are_estimated_anew():
-    idle = replace(BNN, optimizer="none")
-    network, a_run = run(idle, n=64)
-    norm, data = network.blocks[0].normalizer, a_run.examples
+def test_settled_statistics_are_those_of_the_weights_it_ended_with():
+    network, a_run = run(n=50, dropout=0.5)
+    rows = a_run.examples.rows.batch(np.arange(50))
+    list(a_run)
+    block = network.blocks[0]
+    weights = block.weight.clone()
+    network.eval()
+    with torch.no_grad():
+        sums = block.sums(rows)
+        assert not torch.allclose(block.normalizer.mean, sums.mean(0), rtol=1e-3)
+        a_run.settle()
+        torch.testing.assert_close(block.normalizer.mean, sums.mean(0))
+        torch.testing.assert_close(block.normalizer.var, sums.var(0))
+        sums = network.blocks[1].sums(block(rows))
+        torch.testing.assert_close(network.blocks[1].normalizer.mean, sums.mean(0))
+    assert torch.equal(block.weight, weights)
+    assert block.normalizer.momentum == 0.1
+    assert not block.normalizer.training
+
+
+def test_settled_statistics_are_means_over_batches(monkeypatch):
+    monkeypatch.setattr(training, "_MANY_ROWS", 16)
+    network, a_run = run(n=64)
+    norm = network.blocks[0].normalizer
+    network.eval()
     with torch.no_grad():
         norm.mean.fill_(1e6)
-        sums = network.blocks[0].sums(data.rows.batch(np.arange(64)))
-    list(a_run)
+        sums = network.blocks[0].sums(a_run.examples.rows.batch(np.arange(64)))
+    a_run.settle()
     # Batches are of equal size, so the mean of their means is that of all rows.
     torch.testing.assert_close(norm.mean, sums.mean(0))
-    network, a_run = run(idle, replace(SETTINGS, constant=True, max_iter=1), n=64)
-    network.blocks[0].normalizer.mean.fill_(1e6)
-    list(a_run)
-    assert bool((network.blocks[0].normalizer.mean > 5e5).all())
+
+
+def test_settling_changes_nothing_of_the_training_that_follows():
+    def trained(settles):
+        network, a_run = run(dropout=0.5)
+        for _ in a_run:
+            if settles:
+                a_run.settle()
+        return network.blocks[0].weight
+
+    assert torch.equal(trained(settles=True), trained(settles=False))
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 16, 1000])
