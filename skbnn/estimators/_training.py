@@ -135,7 +135,7 @@ class Fit:
                 print(f"epoch {len(losses)}/{self.max_iter}: loss {loss:.6f}{score}")
             if training.is_last:
                 asked = self.report.epoch_ended(
-                    len(losses) - 1, lambda: self.attributes(training.network.arrays())
+                    len(losses) - 1, lambda: self.attributes(training.run.settled())
                 )
                 stop = bool(processes.total(bool(asked or stop)))
             if processes.rank == 0:
@@ -143,9 +143,8 @@ class Fit:
             if stop:
                 break
 
-        if not (watch or self.streaming):
-            training.run.settle()
-        arrays = watch.best_arrays if watch else training.network.arrays()
+        ended = training.network.arrays if self.streaming else training.run.settled
+        arrays = watch.best_arrays if watch else ended()
         fitted = self.attributes(processes.agree(arrays))
         fitted |= self._curves(losses, training.flip_ratios)
         if self.streaming:

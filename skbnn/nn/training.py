@@ -302,6 +302,11 @@ class Run:
                 {name: tensor.to(device) for name, tensor in x.items()} for x, _ in batches
             )
 
+    def settled(self):
+        """Settle, and return the network's arrays."""
+        self.settle()
+        return self.network.arrays()
+
     def _signs(self):
         """Return the signs of all latent weights, tensor by tensor."""
         return [weight.detach() >= 0 for weight in self.latent]

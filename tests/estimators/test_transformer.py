@@ -57,7 +57,8 @@ def test_to_torch_equals_packed_on_images_of_any_size(shape, params, technique, 
     if get_technique(technique).activations != "real":
         np.testing.assert_array_equal(frozen, scores)
     else:
-        np.testing.assert_allclose(frozen, scores, rtol=1e-4, atol=1e-4 * np.abs(frozen).max())
+        # Sums of one pixel may cancel in all rows: what float32 rounds off is all their spread.
+        np.testing.assert_allclose(frozen, scores, rtol=1e-4, atol=1e-3 * np.abs(frozen).max())
     alone = np.concatenate([est.packed_.scores(X_test[i : i + 1]) for i in range(9)])
     np.testing.assert_allclose(alone, scores[:9], rtol=0 if scores.dtype == np.int32 else 1e-6)
     est.packed_.save(tmp_path / "model.skbnn")

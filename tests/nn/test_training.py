@@ -30,9 +30,7 @@ def examples(n=50, weighted=False):
     return inputs, Examples(inputs.rows(X), y, np.ones(n) if weighted else None)
 
 
-def run(
-    technique=BNN, settings=SETTINGS, n=50, hidden=(9,), seed=0, weighted=False, dropout=0.0
-):
+def run(technique=BNN, settings=SETTINGS, n=50, hidden=(9,), seed=0, weighted=False, dropout=0.0):
     """Return an untrained network and its run."""
     inputs, data = examples(n, weighted)
     generator = torch.Generator().manual_seed(seed)
