@@ -37,7 +37,7 @@ if __name__ == "__main__":
     settings = {
         "n_workers": 2,
         "threads_per_worker": 1,
-        "dashboard_address": None,
+        "dashboard_address": ":0",
         "silence_logs": logging.ERROR,
     }
     with LocalCluster(**settings) as cluster, Client(cluster) as client:

@@ -37,7 +37,7 @@ def client():
     """A client of a cluster of two processes of one thread each, both of which keep the data."""
     dask = pytest.importorskip("dask", reason="needs dask")
     distributed = pytest.importorskip("distributed", reason="needs distributed")
-    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with (
         dask.config.set({"distributed.scheduler.active-memory-manager.start": False}),
         distributed.LocalCluster(**settings) as cluster,

@@ -27,8 +27,6 @@ FAMILIES = {
     "deep mlp": BinaryMLPClassifier((1024, 1024, 1024), max_iter=1, random_state=0),
 }
 EPOCHS = {family: est.max_iter for family, est in FAMILIES.items()}
-# One pass over a part of MNIST is too short for those that flip few weights at a time.
-LONGER = {"bop": 3, "reste": 3}
 WHOLE_TRAINING_SET = {"deep mlp"}
 QUICK = {"bnn"}
 TECHNIQUES = [
@@ -55,8 +53,7 @@ def fitted(family, technique, mnist, monkeypatch):
     est = FAMILIES[family].set_params(technique=technique)
     # An epoch for each stage; the network of the last one is what was trained.
     stages = stages_of(get_technique(technique), 1000)
-    epochs = EPOCHS[family] * LONGER.get(technique, 1)
-    params = {**est.get_params(), "max_iter": max(epochs, len(stages))}
+    params = {**est.get_params(), "max_iter": max(EPOCHS[family], len(stages))}
     est = type(est)(**params).fit(mnist.data[rows], mnist.target[rows])
     return est, trained[len(stages_of(est.technique_, est.max_iter)) - 1].eval()
 
