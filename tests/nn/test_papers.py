@@ -1,17 +1,10 @@
-"""What the papers say of their techniques: levels, bases, gradients, flips."""
+"""What the papers say of their quantizers: levels, bases, gradients."""
 
 import math
-from dataclasses import replace
-from functools import partial
 
-import numpy as np
 import pytest
 import torch
 
-from skbnn import BinaryMLPClassifier
-from skbnn.nn.losses import bipolar, distillation
-from skbnn.nn.networks import dense_network
-from skbnn.nn.optimizers import Bop, Idle, make_optimizer
 from skbnn.nn.quantizers import _QUANTIZERS as KNOWN
 from skbnn.nn.quantizers import (
     AdaptiveActivations,
@@ -35,7 +28,6 @@ from skbnn.nn.quantizers import (
     snap,
 )
 from skbnn.nn.surrogates import make_surrogate
-from skbnn.techniques import Technique, get_technique, stages_of
 
 POINTS = torch.tensor([-2.0, -1.0, -0.5, -0.05, 0.0, 0.05, 0.5, 1.0, 2.0])
 PLANES = [n for n, kind in KNOWN["weights"].items()
@@ -290,152 +282,6 @@ def test_uniform_levels():
     )
 
 
-@pytest.mark.parametrize("o", [1.0, 2.0, 3.0])
-def test_power_surrogate(o):
-    progress = math.acos(1 - (o - 1) / 2) * 2 / math.pi
-    grad = make_surrogate("power").backward(torch.ones(9), POINTS, progress)
-    size = POINTS.abs()
-    outer = torch.where(size <= 1.5, size.clamp(min=0.1) ** ((1 - o) / o) / o, 0.0)
-    expected = torch.where(size <= 0.1, 0.1 ** (1 / o) / 0.1, outer)
-    torch.testing.assert_close(grad, expected)
-
-
-def test_sign_swish_is_the_derivative():
-    x = POINTS.double()
-    grad = make_surrogate("sign_swish").backward(torch.ones(9).double(), x, 0.0)
-
-    def primitive(z):
-        s = torch.sigmoid(5 * z)
-        return 2 * s * (1 + 5 * z * (1 - s)) - 1
-
-    step = 1e-6
-    torch.testing.assert_close(
-        grad, (primitive(x + step) - primitive(x - step)) / (2 * step), rtol=1e-5, atol=1e-6
-    )
-
-
-def bop(weights, **settings):
-    weight = torch.nn.Parameter(torch.tensor(weights))
-    group = {"params": [weight], "lr": 0.1, "initial_lr": 0.1, "latent": True}
-    return weight, Bop([group], 0.1, **settings)
-
-
-def test_bop_flips_what_the_average_says():
-    weight, optimizer = bop([0.3, -0.2, 0.0, -0.7], rate=0.5, threshold=0.25)
-    assert weight.tolist() == [1, -1, 1, -1]
-    # The average is half the gradient: no flip at the threshold itself, one beyond it.
-    weight.grad = torch.tensor([0.5, -0.6, 0.6, 0.6])
-    optimizer.step()
-    assert weight.tolist() == [1, 1, -1, -1]
-    assert weight.grad is None
-    idle, optimizer = bop([0.3, -0.2], rate=0.0)
-    idle.grad = torch.tensor([9.0, -9.0])
-    optimizer.step()
-    assert idle.tolist() == [1, -1]
-
-
-def test_bop_with_other_settings_gets_the_latent_weights_too():
-    asked = []
-    weight = torch.nn.Parameter(torch.tensor([0.3, -0.2]))
-
-    def groups_of(separate):
-        asked.append(separate)
-        return [{"params": [weight], "lr": 0.1, "initial_lr": 0.1, "latent": separate}]
-
-    made = make_optimizer(partial(Bop, rate=0.25), groups_of, 0.1)
-    assert asked == [True]
-    assert made.rate == 0.25
-    assert weight.tolist() == [1, -1]
-
-
-def test_a_fit_with_bop_keeps_signs(digits):
-    X, X_test, y, y_test = digits
-    est = BinaryMLPClassifier((50,), technique="bop", max_iter=8, random_state=0).fit(X, y)
-    for name in ("blocks.0.weight", "blocks.1.weight"):
-        assert set(np.unique(est.state_[name])) == {-1.0, 1.0}
-    assert est.score(X_test, y_test) > 0.85
-
-
-def test_an_idle_optimizer_changes_nothing():
-    weight = torch.nn.Parameter(torch.ones(3))
-    optimizer = Idle([weight], lr=1.0)
-    weight.grad = torch.ones(3)
-    assert optimizer.step(lambda: 5) == 5
-    assert weight.tolist() == [1, 1, 1]
-
-
-def test_losses():
-    scores, teacher = normal(5, 3), normal(5, 3, seed=1)
-    p = torch.softmax(teacher, 1)
-    expected = torch.nn.functional.cross_entropy(scores, p, reduction="none")
-    torch.testing.assert_close(distillation(scores, teacher), expected)
-    w = torch.tensor([[0.5, -1.0]], requires_grad=True)
-    assert bipolar(w).item() == 0.75
-    bipolar(w).backward()
-    assert w.grad.tolist() == [[-1.0, 2.0]]
-
-
-CHAIN = Technique(
-    name="c",
-    share=2.0,
-    starts_from=Technique(name="b", starts_from=Technique(name="a"), share=1.0),
-)
-
-
-@pytest.mark.parametrize(
-    ("max_iter", "epochs"),
-    [(1, {"c": 1}), (2, {"b": 1, "c": 1}), (4, {"a": 1, "b": 1, "c": 2}),
-     (30, {"a": 8, "b": 7, "c": 15})],
-)  # fmt: skip
-def test_epochs_are_shared_out(max_iter, epochs):
-    found = {stage.name: n for stage, n in stages_of(CHAIN, max_iter)}
-    assert sum(found.values()) == max_iter
-    assert found.keys() == epochs.keys()
-    assert all(abs(found[name] - n) <= 1 for name, n in epochs.items())
-    assert stages_of(get_technique("bnn"), max_iter) == [(get_technique("bnn"), max_iter)]
-
-
-def test_the_plain_baseline_has_few_epochs_for_its_norms():
-    stages = stages_of(get_technique("posttraining"), 10)
-    assert [(stage.name, n) for stage, n in stages] == [("bounded", 9), ("posttraining", 1)]
-
-
-def test_a_stage_starts_from_the_one_before(digits):
-    X, _, y, _ = digits
-    settings = {"init": 0.1, "input_dropout": 0.0, "hidden_dropout": 0.0}
-    from skbnn.nn.inputs import fit_input
-
-    bit = replace(get_technique("bit"), output_normalizer="scale")
-    inputs = fit_input(bit, X, y, np.ones(len(y)), 3)
-    generator = torch.Generator().manual_seed(0)
-    first, second = (
-        dense_network(inputs.operation, 10, t, hidden_layer_sizes=(9,), generator=generator,
-                      **settings)
-        for t in (replace(bit.starts_from, output_normalizer="scale"), bit)
-    )  # fmt: skip
-    gain = second.blocks[1].normalizer.gain.clone()
-    with torch.no_grad():
-        first.blocks[1].normalizer.gain.fill_(99.0)
-        first.blocks[0].activation_quantizer.scale.fill_(0.7)
-    second.adopt(first)
-    assert torch.equal(first.blocks[0].weight, second.blocks[0].weight)
-    assert second.blocks[0].activation_quantizer.scale.item() == pytest.approx(0.7)
-    assert torch.equal(second.blocks[1].normalizer.gain, gain)
-
-
-def test_stages_in_a_fit(digits):
-    X, X_test, y, y_test = digits
-    est = BinaryMLPClassifier((40,), technique="bit", max_iter=8, random_state=0).fit(X, y)
-    again = BinaryMLPClassifier((40,), technique="bit", max_iter=8, random_state=0).fit(X, y)
-    assert est.n_iter_ == len(est.loss_curve_) == 8
-    assert est.loss_curve_ == again.loss_curve_
-    assert est.packed_ == again.packed_
-    assert est.score(X_test, y_test) > 0.8
-    with pytest.raises(ValueError, match="'bounded' is only there for others to start from"):
-        technique = get_technique("posttraining").starts_from
-        BinaryMLPClassifier((4,), technique=technique).fit(X, y)
-
-
 def test_a_quantizer_of_activations_needs_levels():
     class Odd(TernaryWeights):
         pass
@@ -447,22 +293,3 @@ def test_a_quantizer_of_activations_needs_levels():
             getattr(LevelActivations(), method)(*[None] * (method == "learn"))
     with pytest.raises(TypeError, match=r"PlaneWeights defines no planes\(w\)"):
         PlaneWeights().planes(None)
-
-
-@pytest.mark.parametrize("schedule", ["cosine", "linear", "exponential", "constant"])
-def test_schedules_begin_at_one_and_end_at_a_thousandth(schedule):
-    from skbnn.nn.training import _LAST_RATE, _SCHEDULES
-
-    rates = [_LAST_RATE + (1 - _LAST_RATE) * _SCHEDULES[schedule](p) for p in (0.0, 0.5, 1.0)]
-    assert rates[0] == pytest.approx(1.0)
-    assert rates[2] == pytest.approx(1.0 if schedule == "constant" else 1e-3)
-    assert schedule != "exponential" or rates[1] == pytest.approx(math.sqrt(1e-3))
-
-
-def test_unknown_choices_are_refused(digits):
-    X, _, y, _ = digits
-    bnn = get_technique("bnn")
-    for change in ({"schedule": "two"}, {"optimizer": "two"}, {"regularizer": "two"}):
-        (axis,) = change
-        with pytest.raises(ValueError, match=f"Unknown {axis} 'two'"):
-            BinaryMLPClassifier((4,), technique=replace(bnn, **change)).fit(X, y)

@@ -83,3 +83,28 @@ def test_errors():
         make_surrogate(object)
     with pytest.raises(TypeError, match="Surrogate has no backward"):
         Surrogate().backward(torch.ones(1), torch.ones(1), 0.0)
+
+
+@pytest.mark.parametrize("o", [1.0, 2.0, 3.0])
+def test_power_surrogate(o):
+    points = torch.tensor(POINTS)
+    progress = math.acos(1 - (o - 1) / 2) * 2 / math.pi
+    grad = make_surrogate("power").backward(torch.ones(9), points, progress)
+    size = points.abs()
+    outer = torch.where(size <= 1.5, size.clamp(min=0.1) ** ((1 - o) / o) / o, 0.0)
+    expected = torch.where(size <= 0.1, 0.1 ** (1 / o) / 0.1, outer)
+    torch.testing.assert_close(grad, expected)
+
+
+def test_sign_swish_is_the_derivative():
+    x = torch.tensor(POINTS, dtype=torch.float64)
+    grad = make_surrogate("sign_swish").backward(torch.ones(9).double(), x, 0.0)
+
+    def primitive(z):
+        s = torch.sigmoid(5 * z)
+        return 2 * s * (1 + 5 * z * (1 - s)) - 1
+
+    step = 1e-6
+    torch.testing.assert_close(
+        grad, (primitive(x + step) - primitive(x - step)) / (2 * step), rtol=1e-5, atol=1e-6
+    )

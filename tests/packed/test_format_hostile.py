@@ -1,4 +1,7 @@
-"""Files with a right checksum and wrong contents; each ends in one ValueError with its name."""
+"""Files with a right checksum and wrong contents; each ends in one ValueError with its name.
+
+Tables of what can be wrong make it longer than other files: they are read side by side.
+"""
 
 import copy
 import hashlib
