@@ -9,6 +9,9 @@ Everything that need not be the same in every process is drawn from generators o
 all of them, or comes from the first one.
 """
 
+import multiprocessing
+import os
+import threading
 from dataclasses import dataclass
 from inspect import signature
 from zlib import crc32
@@ -135,6 +138,8 @@ def processes_of(device):
     ------
     ValueError
         If torch has no such device.
+        If it is ``"accelerate"``, several processes were launched, and joblib has shared fits out
+        among workers or threads of this one.
     ImportError
         If accelerate is needed and missing.
     """
@@ -155,6 +160,19 @@ def _launched():
         raise ImportError(
             'device="accelerate" needs accelerate: pip install "skbnn[dist]"'
         ) from error
+    _check_not_shared_out()
     # Without a GPU it would let each process train alone.
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     return Processes(accelerator.device, accelerator.num_processes, accelerator.process_index)
+
+
+def _check_not_shared_out():
+    """Refuse fits that joblib has shared out: each would wait for partners that train another."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return
+    is_worker = multiprocessing.current_process().name.startswith("LokyProcess")
+    if is_worker or threading.current_thread() is not threading.main_thread():
+        raise ValueError(
+            'device="accelerate" in processes that were launched together needs n_jobs=None in '
+            "searches and cross-validation: each fit is already shared among all of them."
+        )

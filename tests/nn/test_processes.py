@@ -1,10 +1,12 @@
 """Processes that train together: one of them, none of them missing, and two of them."""
 
 import json
+import multiprocessing
 import os
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -100,4 +102,14 @@ def test_devices(monkeypatch):
             processes_of(device)
     monkeypatch.setitem(sys.modules, "accelerate", None)
     with pytest.raises(ImportError, match=r"needs accelerate: pip install"):
+        processes_of("accelerate")
+
+
+def test_fits_that_joblib_shares_out_are_refused(monkeypatch):
+    pytest.importorskip("accelerate", reason="needs accelerate")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ValueError, match=r"needs n_jobs=None"):
+        pool.submit(processes_of, "accelerate").result()
+    monkeypatch.setattr(multiprocessing.current_process(), "name", "LokyProcess-3")
+    with pytest.raises(ValueError, match=r"needs n_jobs=None in searches"):
         processes_of("accelerate")
