@@ -54,6 +54,18 @@ def test_replace():
     assert "mine" not in list_techniques()
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"distillation": 5.0}, r"distillation must be in \[0, 1\], got 5.0"),
+        ({"share": -1.0}, "share must not be negative"),
+    ],
+)
+def test_what_no_training_could_mean(change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(get_technique("bnn"), **change)
+
+
 def test_is_frozen_and_hashable():
     bnn = get_technique("bnn")
     with pytest.raises(FrozenInstanceError):

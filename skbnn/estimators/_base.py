@@ -111,11 +111,7 @@ class NetworkClassifier(
                 f"warm_start needs the classes of the fit before, {self.classes_}, got {classes}. "
                 "Set warm_start=False to start anew."
             )
-        if len(classes) < 2:
-            raise ValueError(
-                f"{type(self).__name__} needs samples of at least 2 classes in the data, but the "
-                f"data contains only one class: {classes[0]!r}."
-            )
+        self._check_several(classes)
         return self._train(Fit(self, data, classes, go_on=go_on))
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -156,10 +152,19 @@ class NetworkClassifier(
             )
         data = training_set(self, X, y, sample_weight, self.class_weight, reset=not go_on)
         classes = self.classes_ if go_on else np.unique(classes)
+        self._check_several(classes)
         unknown = np.setdiff1d(data.y, classes)
         if len(unknown):
             raise ValueError(f"y has labels that are not in classes: {unknown}.")
         return self._train(Fit(self, data, classes, go_on=go_on, streaming=True))
+
+    def _check_several(self, classes):
+        """Refuse a single class."""
+        if len(classes) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs samples of at least 2 classes in the data, but the "
+                f"data contains only one class: {classes[0]}."
+            )
 
     def _train(self, fit):
         """Train, then take over what was fitted."""

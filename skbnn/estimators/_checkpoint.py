@@ -45,12 +45,17 @@ class Checkpoint:
     Raises
     ------
     ValueError
-        If the file is damaged or no checkpoint.
+        If the file is damaged or no checkpoint, or there can be none of that name.
     """
 
     def __init__(self, path):
         self.path = None if path is None else Path(path)
         self.found, self.identity = None, {}
+        if self.path is not None and (self.path.is_dir() or not self.path.parent.is_dir()):
+            raise ValueError(
+                f"checkpoint={str(path)!r} cannot be a file: it is a folder, or its folder does "
+                "not exist. Name a file in a folder that exists."
+            )
         if self.path is not None and self.path.exists():
             try:
                 self.found = _read(self.path.read_bytes())

@@ -28,11 +28,12 @@ class BinaryLogisticRegression(NetworkClassifier):
         255, which a weight multiplies together: exact, with one weight a number, and eight
         products. Techniques with real inputs ignore it.
     max_iter : int, default=30
-        Epochs. The learning rate follows a cosine over them.
+        Epochs, of all stages of the technique together. The learning rate falls over those of each
+        stage, as the technique's ``schedule`` says.
     batch_size : int or "auto", default="auto"
         Rows per update; "auto" is a twentieth of the distinct rows, 16 to 256.
     learning_rate_init : float, default=None
-        Initial learning rate; None is the technique's recipe.
+        Initial learning rate, of the last stage; None is the technique's recipe.
     alpha : float, default=0.0
         Strength of the technique's regularizer on the latent weights, as in scikit-learn's
         networks divided by the batch size.
@@ -50,7 +51,8 @@ class BinaryLogisticRegression(NetworkClassifier):
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes.
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the weights of the fit before.
+        Whether ``fit`` goes on from the weights and input bits of the fit before; parameters that
+        shape them must not have changed.
     random_state : int, RandomState instance or None, default=None
         Source of initial weights, order of rows and dropout.
     n_jobs : int, default=None
@@ -72,8 +74,8 @@ class BinaryLogisticRegression(NetworkClassifier):
         The fitted model as packed bits: predicts without validation in microseconds, saves,
         needs neither torch nor scikit-learn.
     state_ : dict of str to ndarray
-        Latent weights and the output's scale and shift, float32, from which ``warm_start``,
-        ``partial_fit`` and ``to_torch`` go on.
+        Latent weights, normaliser parameters and running statistics, float32, from which
+        ``warm_start``, ``partial_fit`` and ``to_torch`` go on.
     technique_ : Technique
         The technique of the fit.
     n_features_in_ : int

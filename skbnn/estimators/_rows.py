@@ -36,8 +36,9 @@ class SelectedRows:
 class DaskRows:
     """Rows of a Dask array, computed chunk by chunk.
 
-    Who asks for rows in no order, as training on real inputs does, gets them from memory: they are
-    then computed once, into an array of bytes or float32.
+    Slices and rising numbers are read chunk by chunk. Who asks for rows in no order, as training on
+    real inputs does, gets them from memory: they are then computed once, into an array of bytes or
+    float32.
 
     Parameters
     ----------
@@ -67,18 +68,22 @@ class DaskRows:
 
     def __getitem__(self, rows):
         """Return the rows of a slice or of an array of numbers."""
-        if not isinstance(rows, slice):
+        if isinstance(rows, slice):
+            start, stop, _ = rows.indices(self.shape[0])
+            rows = np.arange(start, stop)
+        elif self.held is not None or (rows[1:] < rows[:-1]).any():
             return self._hold()[rows]
-        start, stop, _ = rows.indices(self.shape[0])
-        parts = []
-        while start < stop:
-            number = int(np.searchsorted(self.ends, start, side="right"))
-            if number != self.number:
-                self.chunk, self.number = np.asarray(self.X.blocks[number]), number
-            first = int(self.ends[number]) - len(self.chunk)
-            parts.append(self.chunk[start - first : stop - first])
-            start += len(parts[-1])
-        return parts[0] if len(parts) == 1 else np.concatenate([self.chunk[:0], *parts])
+        numbers = np.searchsorted(self.ends, rows, side="right")
+        parts = [self._of_chunk(n, rows[numbers == n]) for n in np.unique(numbers).tolist()]
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate([np.empty((0, self.shape[1]), self.dtype), *parts])
+
+    def _of_chunk(self, number, rows):
+        """Return rows of one chunk, the last of which is kept."""
+        if number != self.number:
+            self.chunk, self.number = np.asarray(self.X.blocks[number]), number
+        return self.chunk[rows - (int(self.ends[number]) - len(self.chunk))]
 
     def _hold(self):
         """Return all rows, computed once."""

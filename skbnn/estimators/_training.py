@@ -55,6 +55,7 @@ class Fit:
         self.technique = get_technique(estimator.technique)
         self.max_iter = 1 if streaming else estimator.max_iter
         self.topology = estimator._topology(data.X.shape[1])
+        self.encoding = estimator.n_thresholds, estimator.encoding
         if not self.technique.packs:
             raise ValueError(
                 f"Technique {self.technique.name!r} is only there for others to start from: it "
@@ -82,7 +83,7 @@ class Fit:
             seed = checkpoint.found["seed"]
         seed = processes.agree(seed)
         examples = self.examples
-        processes.check_same(examples.y)
+        processes.check_same(self._digest)
         if checkpoint.path is not None:
             checkpoint.identify(estimator, seed, self._digest())
         watch = None
@@ -99,6 +100,8 @@ class Fit:
             generator,
         )
         if self.go_on:
+            begun = training.network.arrays()
+            self._check_same(_shapes(begun), _shapes(estimator.state_))
             training.network.restore(estimator.state_)
         if self.streaming and hasattr(estimator, "_optimizer_state"):
             training.run.restore_optimizer(estimator._optimizer_state)
@@ -162,18 +165,26 @@ class Fit:
     @cached_property
     def examples(self):
         """Prepared rows, equal ones merged, with classes and weights."""
-        from skbnn.nn.inputs import fit_input, make_input
+        from skbnn.nn.inputs import fit_input, kind_of_input, make_input
         from skbnn.nn.training import Examples
 
         estimator, (X, y, weight, _) = self.estimator, self.data
         codes = np.searchsorted(self.classes, y).astype(np.int64)
+        layout = estimator._layout(X.shape[1])
+        n_thresholds, encoding = self.encoding
         if self.go_on:
-            self._check_same_architecture()
             inputs = make_input(estimator.packed_.operations[0])
+            self._check_same(
+                (self.topology, self.encoding, layout),
+                (
+                    estimator._fitted_topology,
+                    estimator._fitted_encoding,
+                    getattr(inputs.operation, "layout", None),
+                ),
+            )
+            self._check_same(kind_of_input(self.technique, layout, encoding), type(inputs))
         else:
-            layout = estimator._layout(X.shape[1])
-            n, encoding = estimator.n_thresholds, estimator.encoding
-            inputs = fit_input(self.technique, X, codes, weight, n, layout, encoding)
+            inputs = fit_input(self.technique, X, codes, weight, n_thresholds, layout, encoding)
         self.operation = inputs.operation
         rows = inputs.rows(X)
         index, weight, _ = merge_rows(rows.keys(), weight, codes)
@@ -225,6 +236,7 @@ class Fit:
             "state_": arrays,
             "technique_": self.technique,
             "_fitted_topology": self.topology,
+            "_fitted_encoding": self.encoding,
         }
 
     def _curves(self, losses, flip_ratios):
@@ -236,17 +248,13 @@ class Fit:
         }
         return {"n_iter_": before.get("n_iter_", 0) + len(losses), **curves}
 
-    def _check_same_architecture(self):
-        """Refuse to go on with a network of another shape than the fitted one."""
-        estimator = self.estimator
-        layout = getattr(estimator.packed_.operations[0], "layout", None)
-        if (self.topology, estimator._layout(self.data.X.shape[1])) != (
-            estimator._fitted_topology,
-            layout,
-        ):
+    @staticmethod
+    def _check_same(asked, fitted):
+        """Refuse to go on with a network that is not shaped as the fitted one."""
+        if asked != fitted:
             raise ValueError(
-                "Parameters that shape the network have changed since the fit before. Set them "
-                "back, or fit with warm_start=False."
+                "Parameters that shape the network or its inputs have changed since the fit "
+                "before. Set them back, or fit anew with warm_start=False."
             )
 
     def _split(self, examples, seed):
@@ -285,3 +293,8 @@ class Fit:
 def _either(value, default):
     """Return the value unless it is None."""
     return default if value is None else value
+
+
+def _shapes(arrays):
+    """Return the shape of each array by its name."""
+    return {name: array.shape for name, array in arrays.items()}

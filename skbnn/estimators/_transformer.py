@@ -60,11 +60,12 @@ class BinaryTransformerClassifier(NetworkClassifier):
         255, which a weight multiplies together: exact, with one weight a number, and eight
         products. Techniques with real activations ignore it.
     max_iter : int, default=15
-        Epochs. The learning rate follows a cosine over them.
+        Epochs, of all stages of the technique together. The learning rate falls over those of each
+        stage, as the technique's ``schedule`` says.
     batch_size : int or "auto", default="auto"
         Rows per update; "auto" is a twentieth of the distinct rows, 16 to 256.
     learning_rate_init : float, default=None
-        Initial learning rate; None is the technique's recipe.
+        Initial learning rate, of the last stage; None is the technique's recipe.
     alpha : float, default=0.0
         Strength of the technique's regularizer on the latent weights, as in scikit-learn's
         networks divided by the batch size.
@@ -84,7 +85,8 @@ class BinaryTransformerClassifier(NetworkClassifier):
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes.
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the weights of the fit before.
+        Whether ``fit`` goes on from the weights and input bits of the fit before; parameters that
+        shape them must not have changed.
     random_state : int, RandomState instance or None, default=None
         Source of initial weights, order of rows and dropout.
     n_jobs : int, default=None
@@ -118,6 +120,8 @@ class BinaryTransformerClassifier(NetworkClassifier):
         Epochs run.
     loss_curve_ : list of float
         Training loss of each epoch.
+    flip_ratios_ : list of float
+        Share of the latent weights that changed their sign in each epoch.
     validation_scores_, best_validation_score_ : list of float, float
         Accuracies on the validation part, with ``early_stopping``.
 

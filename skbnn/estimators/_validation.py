@@ -32,7 +32,7 @@ __all__ = [
 
 _DTYPES = frozenset(map(np.dtype, DTYPES))
 _FEATURES = ("n_features_in_", "feature_names_in_")
-_LEARNED = ("_fitted_topology", "_n_features_out", "_optimizer_state")
+_LEARNED = ("_fitted_encoding", "_fitted_topology", "_n_features_out", "_optimizer_state")
 
 
 class PackedPredictions:
@@ -63,6 +63,7 @@ class PackedPredictions:
         if _is_valid(X, vars(self)):
             return X
         check_is_fitted(self)
+        _refuse_images(self, X)
         return validate_data(
             self, X, reset=False, dtype=DTYPES, accept_sparse="csr", ensure_all_finite=False
         )
@@ -85,6 +86,17 @@ def _is_valid(X, fitted):
         and "packed_" in fitted
         and "feature_names_in_" not in fitted
     )
+
+
+def _refuse_images(estimator, X):
+    """Tell who passes images as arrays of three or four dimensions what to do."""
+    shape = getattr(X, "shape", ())
+    if len(shape) > 2:
+        says = f" and image_shape={shape[1:]}" if hasattr(estimator, "image_shape") else ""
+        raise ValueError(
+            f"Found array with dim {len(shape)}; {type(estimator).__name__} expects a row of "
+            f"features for each sample. Pass X.reshape(len(X), -1){says}."
+        )
 
 
 class TrainingSet(NamedTuple):
@@ -127,6 +139,7 @@ def training_set(estimator, X, y, sample_weight, class_weight=None, *, reset):
     data : TrainingSet
     """
     seen = copy.copy(estimator)
+    _refuse_images(estimator, X)
     if is_dask(X):
         y = np.asarray(y)
         validate_data(seen, X, y, reset=reset, skip_check_array=True)
@@ -138,7 +151,12 @@ def training_set(estimator, X, y, sample_weight, class_weight=None, *, reset):
         )
     check_classification_targets(y)
     weight = _check_sample_weight(sample_weight, y, dtype=np.float64, ensure_non_negative=True)
-    weight = weight * _weights_of_classes(class_weight, y, weight)
+    of_classes = _weights_of_classes(class_weight, y, weight)
+    if not (np.isfinite(of_classes).all() and of_classes.min() >= 0):
+        raise ValueError(
+            f"class_weight must hold finite numbers that are not negative, got {class_weight}."
+        )
+    weight = weight * of_classes
     kept = np.flatnonzero(weight > 0)
     if len(kept) == 0:
         raise ValueError("All rows have weight 0; there is no class to learn.")
@@ -207,6 +225,6 @@ def image_shape_of(image_shape, n_features):
 def positive_sizes(name, sizes):
     """Return a number or some numbers as a tuple of int, after a check that all are positive."""
     sizes = tuple(sizes) if isinstance(sizes, Iterable) else (sizes,)
-    if not all(isinstance(size, Integral) and size >= 1 for size in sizes):
+    if not all(isinstance(n, Integral) and not isinstance(n, bool) and n >= 1 for n in sizes):
         raise ValueError(f"{name} must be positive whole numbers, got {sizes}.")
     return tuple(map(int, sizes))

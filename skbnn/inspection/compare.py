@@ -1,6 +1,7 @@
 """One honest table for several models on the same data."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from warnings import warn
@@ -11,7 +12,7 @@ from joblib import Parallel, delayed
 from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import StratifiedKFold, check_cv, train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _num_samples
+from sklearn.utils.validation import _num_samples, check_consistent_length
 
 from skbnn.inspection.comparison import Comparison
 from skbnn.inspection.measure import Job, key_of, run
@@ -79,9 +80,12 @@ def compare_models(
 
     Raises
     ------
+    TypeError
+        If models is no dict of texts to estimators.
     ValueError
-        If there is no model or no repeat, a reference is none of the models, one of X_test
-        and y_test is missing, there is both a test set and ``cv``, or every fit failed.
+        If there is no model or no repeat, a reference is none of the models, y, or one of X_test
+        and y_test, is missing or of another length, there is both a test set and ``cv``, or every
+        fit failed.
 
     Warns
     -----
@@ -109,6 +113,11 @@ def compare_models(
     >>> comparison.to_frame()["ratio"].round(1).to_dict()
     {'float': 1.0, 'bnn': 18.2}
     """
+    if not (isinstance(models, Mapping) and all(isinstance(name, str) for name in models)):
+        raise TypeError(
+            "models must be a dict of names, which are texts, to estimators: "
+            f'{{"bits": BinaryMLPClassifier()}}, got {type(models).__name__}.'
+        )
     if not models:
         raise ValueError("There is no model to compare.")
     reference = next(iter(models)) if reference is None else reference
@@ -121,6 +130,10 @@ def compare_models(
         raise ValueError("Pass both X_test and y_test, or neither.")
     if X_test is not None and cv is not None:
         raise ValueError("Pass either a test set or cv, not both.")
+    if y is None:
+        raise ValueError("y is missing: it must be the class of each row of X.")
+    check_consistent_length(X, y)
+    check_consistent_length(X_test, y_test)
     if n_repeats < 1:
         raise ValueError(f"n_repeats must be at least 1, got {n_repeats}.")
     if resume_dir is not None and not isinstance(random_state, int | np.integer):

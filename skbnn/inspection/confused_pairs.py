@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 from sklearn.metrics import pairwise_distances_argmin
+from sklearn.utils.validation import column_or_1d
 
 from skbnn.inspection._drawing import grid_of, picture_shape, show_image
 from skbnn.inspection.hard_examples import hard_examples
@@ -130,7 +131,10 @@ class ConfusedPairsDisplay:
     @classmethod
     def _from_order(cls, X, y, order, predicted, pairs, n_pairs, image_shape, figure):
         """Find the pairs among rows in the given order and draw them."""
-        X, y = np.asarray(X), np.asarray(y)
+        X, y = np.asarray(X), column_or_1d(y)
+        if n_pairs < 1:
+            raise ValueError(f"n_pairs must be positive, got {n_pairs}.")
+        _check_pairs(pairs, y)
         found = _find(X, y, order, predicted, pairs)
         if pairs is None:
             found = sorted(found, key=lambda pair: -pair.count)[:n_pairs]
@@ -160,6 +164,17 @@ class ConfusedPairsDisplay:
             show_image(left, self.images[pair.index], title)
             show_image(right, self.images[pair.nearest], f"nearest {pair.predicted}")
         return self
+
+
+def _check_pairs(pairs, y):
+    """Refuse what is no list of pairs of classes."""
+    known = set(np.unique(y).tolist())
+    for pair in () if pairs is None else pairs:
+        if np.shape(pair) != (2,):
+            raise ValueError(f"pairs must be a list of two classes each, as [(2, 7)], got {pairs}.")
+        unknown = sorted(set(pair) - known)
+        if unknown:
+            raise ValueError(f"pairs names classes that y does not have: {unknown}.")
 
 
 def _find(X, y, order, predicted, pairs):

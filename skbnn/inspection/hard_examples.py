@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 __all__ = ["HardExamples", "class_scores", "hard_examples"]
 
@@ -112,7 +112,8 @@ def hard_examples(estimator, X, y, *, n_examples=None):
     Raises
     ------
     ValueError
-        If y has a label that the estimator does not know.
+        If y has a label that the estimator does not know or another length than X, or n_examples
+        is not positive.
     TypeError
         If the estimator gives no scores.
 
@@ -127,7 +128,9 @@ def hard_examples(estimator, X, y, *, n_examples=None):
     >>> bool((hardest.true != hardest.predicted).all())
     True
     """
-    scores, y = class_scores(estimator, X), np.asarray(y)
+    if n_examples is not None and n_examples < 1:
+        raise ValueError(f"n_examples must be positive, or None for all, got {n_examples}.")
+    scores, y = class_scores(estimator, X), column_or_1d(y)
     classes = np.asarray(estimator.classes_)
     unknown = np.setdiff1d(y, classes)
     if len(unknown):

@@ -3,7 +3,7 @@
 from functools import singledispatch
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from skbnn.inspection._drawing import grid_of, picture_shape, show_image
 from skbnn.inspection.measure import packed_of
@@ -102,6 +102,8 @@ class ThermometerDisplay:
         ------
         TypeError
             If the estimator does not read thermometer bits.
+        ValueError
+            If X is no matrix, or has other features than the estimator was fitted on.
         """
         check_is_fitted(estimator)
         packed = packed_of(estimator)
@@ -111,7 +113,12 @@ class ThermometerDisplay:
             thresholds = thresholds_by_feature(packed.operations[0])
         else:
             raise TypeError(f"{type(estimator).__name__} does not read thermometer bits.")
-        X = np.asarray(X)
+        X = check_array(X, ensure_all_finite=False)
+        if X.shape[1] != len(thresholds):
+            raise ValueError(
+                f"X has {X.shape[1]} features, but {type(estimator).__name__} was fitted on "
+                f"{len(thresholds)}."
+            )
         shape = picture_shape(image_shape, X.shape[1])
         n_planes = max(map(len, thresholds))
         table = np.full((n_planes, len(thresholds)), np.nan)

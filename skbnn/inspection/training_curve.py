@@ -10,7 +10,7 @@ __all__ = ["TrainingCurveDisplay"]
 class TrainingCurveDisplay:
     """Training loss and flip ratio of each epoch.
 
-    The flip ratio is the share of one-bit weights that changed their sign in an epoch. It falls
+    The flip ratio is the share of latent weights that changed their sign in an epoch. It falls
     as the weights settle; where it stays high, a lower learning rate may help, and where it is
     near zero from the start, nothing is learned.
 

@@ -3,6 +3,7 @@
 from functools import singledispatch
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from skbnn.bits import unpack_bits
 from skbnn.inspection._drawing import grid_of, picture_shape, show_image
@@ -193,7 +194,14 @@ class WeightsDisplay:
         ------
         TypeError
             If the estimator has no packed model, or a first layer that is no such product.
+        ValueError
+            If n_units or n_columns is not positive.
         """
+        check_is_fitted(estimator)
+        if n_units < 1 or n_columns < 1:
+            raise ValueError(
+                f"n_units and n_columns must be positive, got {n_units} and {n_columns}."
+            )
         packed = packed_of(estimator)
         if packed is None:
             raise TypeError(

@@ -286,10 +286,26 @@ def fit_input(technique, X, y, sample_weight, n_thresholds, layout=None, encodin
 
     Parameters
     ----------
-    technique : Technique
-        Bits for one whose activations and first layer are coded, standardised reals for others.
     X, y, sample_weight, n_thresholds
         See :meth:`Input.fit`.
+    technique, layout, encoding
+        See :func:`kind_of_input`.
+
+    Returns
+    -------
+    inputs : Input
+    """
+    kind = kind_of_input(technique, layout, encoding)
+    return kind.fit(X, y, sample_weight, n_thresholds, layout)
+
+
+def kind_of_input(technique, layout=None, encoding="thermometer"):
+    """Return the class of the input that a technique's activations ask for.
+
+    Parameters
+    ----------
+    technique : Technique
+        Bits for one whose activations and first layer are coded, standardised reals for others.
     layout : ImageLayout or None
         How rows are images; None where they are not.
     encoding : {"thermometer", "planes"}, default="thermometer"
@@ -297,14 +313,14 @@ def fit_input(technique, X, y, sample_weight, n_thresholds, layout=None, encodin
 
     Returns
     -------
-    inputs : Input
+    kind : type
+        A subclass of :class:`Input`.
     """
     is_coded = make_quantizer("activations", technique.activations).coded
     is_coded = is_coded and technique.first_last == "coded"
     reals = StandardizeInput, StandardizeImages
     of_rows, of_images = named("encoding", _CODES, encoding) if is_coded else reals
-    kind = of_rows if layout is None else of_images
-    return kind.fit(X, y, sample_weight, n_thresholds, layout)
+    return of_rows if layout is None else of_images
 
 
 def _moments(X, y, sample_weight, n_channels):

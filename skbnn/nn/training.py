@@ -31,6 +31,7 @@ __all__ = ["Examples", "Run", "Training", "scores_of"]
 _LAST_RATE = 1e-3
 _MANY_ROWS = 1024
 _SMALL_STEP = 1 << 23
+_IS_SCALED = {"none": False, "glorot": True}
 _SCHEDULES = {
     "cosine": lambda progress: 0.5 * (1 + math.cos(math.pi * progress)),
     "linear": lambda progress: 1 - progress,
@@ -153,6 +154,11 @@ class _Loss(nn.Module):
     def forward(self, scores, target):
         y, weight, *teacher = target
         losses = self.loss(scores, y)
+        if losses.shape != weight.shape:
+            raise ValueError(
+                f"A technique's loss must return one loss for each row, {tuple(weight.shape)}, got "
+                f'shape {tuple(losses.shape)}; pass reduction="none" to torch\'s own.'
+            )
         for given in teacher:
             losses = torch.lerp(losses, distillation(scores, given), self.taught)
         n_rows = self.processes.total(len(y))
@@ -194,10 +200,11 @@ class _Steps(Callback):
 def _parameter_groups(network, technique, learning_rate, separate):
     """Return the optimizer's groups, one for each rate: latent matrices may have scaled ones."""
     latent = network.latent()
+    is_scaled = named("learning_rate_scaling", _IS_SCALED, technique.learning_rate_scaling)
     parameters_of = {}
     for name, parameter in network.named_parameters():
         rate = learning_rate
-        if name in latent and technique.learning_rate_scaling == "glorot":
+        if name in latent and is_scaled:
             rate *= math.sqrt(sum(parameter.shape) / 1.5)
         parameters_of.setdefault((rate, separate and name in latent), []).append(parameter)
     return [

@@ -8,7 +8,8 @@ The contracts that everything rests on:
 * Frozen equals packed: the integers in here are exactly the constants of the frozen network
   (``estimator.to_torch()``), so both give the same integer scores on every row.
 * From the input bits to the class scores all arithmetic is on integers and does not depend on
-  how many rows are in the batch or in which order. A float only turns scores into probabilities.
+  how many rows are in the batch or in which order. Floats only turn scores into logits
+  and probabilities.
 * Ties go to the lowest class index.
 * Accumulators are proved to fit their integer type when the model is built or loaded.
 """

@@ -15,7 +15,7 @@ class Recipe:
     Parameters
     ----------
     learning_rate : float
-        Initial learning rate; it follows a cosine to a thousandth of itself.
+        Initial learning rate; it falls as the technique's ``schedule`` says.
     init : float or None
         Latent weights start uniform in ``[-init, init]``; None is Glorot's range
         ``sqrt(6 / (n_in + n_out))``.
@@ -48,7 +48,7 @@ class Technique:
         ``"elastic-positive-1"`` and ``"uniform-1"`` of one bit, ``"bases-3"``, ``"basis-2"``,
         ``"uniform-2"``, ``"elastic-2"`` and others of more. With ``"real"`` the network's inputs
         are real too, standardised by the mean and variance of the training set; otherwise inputs
-        are thermometer bits.
+        are bits, as the estimator's ``encoding`` says, unless ``first_last`` is ``"real"``.
     surrogate : str or callable
         The derivative that replaces that of sign in the backward pass of the activations:
         ``"identity"``, ``"clipped"``, ``"approx_sign"``, ``"ede"``, ``"tanh"``, ``"power"`` or
@@ -65,7 +65,7 @@ class Technique:
         Optimizer of all parameters. ``"bop"`` flips binary weights that it keeps instead of latent
         ones; ``"none"`` changes nothing, and the statistics of normalisers become those of one fit.
     schedule : {"cosine", "linear", "exponential", "constant"}
-        How the learning rate falls to a thousandth of its initial value.
+        How the learning rate falls to a thousandth of its initial value, or stays.
     latent_clip : float or None
         Latent weights are clipped to ``[-latent_clip, latent_clip]`` after every update.
     learning_rate_scaling : {"none", "glorot"}
@@ -102,8 +102,8 @@ class Technique:
 
     Notes
     -----
-    The first layer reads thermometer bits or real inputs, and it and the last one are coded as all
-    others are; many papers keep both real.
+    With ``first_last="coded"`` first and last layer are coded as all others are; many papers keep
+    both real.
     """
 
     name: str
@@ -125,6 +125,13 @@ class Technique:
     first_last: str = "coded"
     packs: bool = True
     reference: str = ""
+
+    def __post_init__(self):
+        """Refuse what no training could mean."""
+        if not 0 <= self.distillation <= 1:
+            raise ValueError(f"distillation must be in [0, 1], got {self.distillation}.")
+        if not self.share >= 0:
+            raise ValueError(f"share must not be negative, got {self.share}.")
 
     def recipe(self, family):
         """Return the recipe of a family of networks.

@@ -157,11 +157,12 @@ def test_a_damaged_checkpoint_is_refused(few, tmp_path, monkeypatch):
     mlp(checkpoint=path).fit(*few)
 
 
-def test_a_checkpoint_that_cannot_be_written_ends_the_fit(few, tmp_path):
-    est = mlp(checkpoint=tmp_path / "missing" / "fit.ckpt")
-    with pytest.raises(FileNotFoundError, match="missing"):
-        est.fit(*few)
-    assert not hasattr(est, "packed_")
+def test_a_checkpoint_that_cannot_be_a_file_ends_the_fit_before_it_begins(few, tmp_path):
+    for path in (tmp_path / "missing" / "fit.ckpt", tmp_path):
+        est = mlp(checkpoint=path)
+        with pytest.raises(ValueError, match="cannot be a file: .*a folder that exists"):
+            est.fit(*few)
+        assert not hasattr(est, "packed_")
 
 
 class Interrupting:

@@ -10,6 +10,7 @@ import pytest
 
 from skbnn import BinaryCNNClassifier, BinaryMLPClassifier, KMeansClassifier
 from skbnn.estimators import _training
+from skbnn.estimators._rows import DaskRows
 from skbnn.packed import blocks, distinct
 from skbnn.packed.mapped import MappedRows
 
@@ -86,7 +87,7 @@ def test_no_whole_copy(technique, small_blocks, tmp_path):
         assert peak < 0.7 * X.nbytes
 
 
-def test_chunks_are_computed_as_often_as_they_are_read(pixels):
+def test_chunks_are_computed_as_often_as_they_are_read(pixels, monkeypatch):
     da = pytest.importorskip("dask.array")
     X, y, _ = pixels
     computed = []
@@ -102,6 +103,16 @@ def test_chunks_are_computed_as_often_as_they_are_read(pixels):
     new(mlp, technique="float").fit(lazy, y)
     # For what varies, for digests, and once to be held; never again in an epoch.
     assert len(computed) <= 20
+    computed.clear()
+    held = []
+    with monkeypatch.context() as patched:
+        patched.setattr(DaskRows, "_hold", held.append)
+        weight = (np.arange(len(X)) % 3 > 0).astype(float)
+        weighted = new(mlp).fit(lazy, y, weight)
+    assert not held
+    assert weighted.packed_ == new(mlp).fit(X, y, weight).packed_
+    # To look at what is left out, for thresholds, for bits.
+    assert computed == [1000] * 15
     computed.clear()
     new(mlp).partial_fit(lazy[:1000], y[:1000], classes=[0, 1]).partial_fit(lazy[1000:], y[1000:])
     assert computed == [1000] * 5  # a chunk alone is kept from one pass to the next

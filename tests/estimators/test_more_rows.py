@@ -183,6 +183,12 @@ def test_early_stopping_off_leaves_no_scores(digits):
     ("estimator", "changed"),
     [
         (BinaryMLPClassifier((8, 8)), {"hidden_layer_sizes": (8, 9)}),
+        (BinaryMLPClassifier((8, 8)), {"n_thresholds": 5}),
+        (BinaryMLPClassifier((8, 8)), {"encoding": "planes"}),
+        (BinaryMLPClassifier((8, 8)), {"technique": "float"}),
+        (BinaryMLPClassifier((8, 8)), {"technique": "binaryconnect"}),
+        (BinaryMLPClassifier((8, 8)), {"technique": "abcnet"}),
+        (BinaryMLPClassifier((8, 8), technique="adabin"), {"technique": "bnn"}),
         (BinaryCNNClassifier((8,)), {"image_shape": (4, 16)}),
         (BinaryCNNClassifier((8,)), {"kernel_size": 5}),
         (BinaryTransformerClassifier(16, n_layers=1), {"patch_size": 4}),
@@ -195,7 +201,7 @@ def test_training_goes_on_with_the_same_architecture_only(estimator, changed, di
     before = to_bytes(est.packed_)
     est.set_params(**changed)
     for go_on in (est.fit, est.partial_fit):
-        with pytest.raises(ValueError, match="shape the network have changed"):
+        with pytest.raises(ValueError, match="shape the network or its inputs have changed"):
             go_on(X[:200], y[:200])
     assert to_bytes(est.packed_) == before
     est.set_params(warm_start=False).fit(X[:200], y[:200])

@@ -379,11 +379,20 @@ def test_data_frames_and_string_labels():
         ({"a": Planted()}, {"n_repeats": 0}, "n_repeats"),
         ({"a": Planted()}, {"X_test": X, "y_test": Y, "cv": 3}, "either a test set or cv"),
         ({"a": Planted()}, {"resume_dir": "x"}, "resume_dir needs a random_state"),
+        ({"a": Planted()}, {"y": None}, "y is missing"),
+        ({"a": Planted()}, {"y": Y[1:]}, "inconsistent numbers of samples"),
+        ({"a": Planted()}, {"X_test": X, "y_test": Y[1:]}, "inconsistent numbers of samples"),
     ],
 )
 def test_errors(models, arguments, message):
     with pytest.raises(ValueError, match=message):
-        compare_models(models, X, Y, **arguments)
+        compare_models(models, **{"X": X, "y": Y, **arguments})
+
+
+@pytest.mark.parametrize("models", [[Planted()], Planted(), {1: Planted()}])
+def test_models_need_names(models):
+    with pytest.raises(TypeError, match="models must be a dict of names"):
+        compare_models(models, X, Y)
 
 
 def test_packed_bytes_do_not_depend_on_who_asks(digits):

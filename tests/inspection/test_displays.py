@@ -5,6 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.exceptions import NotFittedError
 from sklearn.inspection import permutation_importance
 from sklearn.metrics import ConfusionMatrixDisplay
 from sklearn.model_selection import LearningCurveDisplay, ValidationCurveDisplay
@@ -110,7 +111,12 @@ def test_weights_of_windows(technique, block, digits):
 
 def test_what_has_no_weights_to_show(digits):
     with pytest.raises(TypeError, match="GaussianNB has no packed model"):
-        WeightsDisplay.from_estimator(GaussianNB())
+        WeightsDisplay.from_estimator(GaussianNB().fit([[0], [1]], [0, 1]))
+    with pytest.raises(NotFittedError):
+        WeightsDisplay.from_estimator(BinaryLogisticRegression())
+    for wrong in ({"n_units": 0}, {"n_columns": 0}):
+        with pytest.raises(ValueError, match="must be positive"):
+            WeightsDisplay.from_estimator(quick(BinaryLogisticRegression, digits), **wrong)
     net = quick(BinaryTransformerClassifier, digits, d_model=16, n_layers=1)
     with pytest.raises(TypeError, match="cannot be shown|is unknown"):
         WeightsDisplay.from_estimator(net)
@@ -150,6 +156,14 @@ def test_thermometer(kind, digits):
         coded = est.transform(rows[:3])
         lit = bits.transpose(0, 2, 1)
         np.testing.assert_array_equal(lit[~np.isnan(lit)].reshape(3, -1), coded)
+
+
+def test_thermometer_of_wrong_rows(digits):
+    net = quick(BinaryLogisticRegression, digits)
+    with pytest.raises(ValueError, match="Reshape your data"):
+        ThermometerDisplay.from_estimator(net, digits[0][0])
+    with pytest.raises(ValueError, match="X has 49 features, but .* was fitted on 64"):
+        ThermometerDisplay.from_estimator(net, digits[0][:2, :49])
 
 
 def test_thermometer_of_real_inputs(digits):

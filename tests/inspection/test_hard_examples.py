@@ -87,6 +87,13 @@ def test_errors():
     with pytest.raises(ValueError, match="X has 5 rows, but y has 2"):
         hard_examples(Scores(), X, Y[:2])
 
+    with pytest.raises(ValueError, match="n_examples must be positive"):
+        hard_examples(Scores(), X, Y, n_examples=0)
+    with pytest.raises(ValueError, match="1d array"):
+        hard_examples(Scores(), X, np.column_stack([Y, Y]))
+    column = hard_examples(Scores(), X, Y[:, None])
+    assert str(column) == str(hard_examples(Scores(), X, Y))
+
     class Silent(Scores):
         decision_function = property()
 
@@ -106,6 +113,13 @@ def test_confused_pairs():
     np.testing.assert_array_equal(one.axes_[0, 0].images[0].get_array(), X[[2]])
     with pytest.raises(ValueError, match="nothing to show"):
         ConfusedPairsDisplay.from_predictions(Y, Y, X)
+    for pairs in (("a", "b"), [("a", "b", "c")]):
+        with pytest.raises(ValueError, match="a list of two classes each"):
+            ConfusedPairsDisplay.from_estimator(Scores(), X, Y, pairs=pairs)
+    with pytest.raises(ValueError, match=r"classes that y does not have: \['z'\]"):
+        ConfusedPairsDisplay.from_estimator(Scores(), X, Y, pairs=[("a", "z")])
+    with pytest.raises(ValueError, match="n_pairs must be positive"):
+        ConfusedPairsDisplay.from_estimator(Scores(), X, Y, n_pairs=0)
 
 
 def test_confused_pairs_of_digits_take_the_hardest(digits):

@@ -202,10 +202,18 @@ def test_losses_are_weighted():
     torch.testing.assert_close(weighted, (3 * entropy[0] + entropy[1]) / 2)
 
 
-@pytest.mark.parametrize("axis", ["loss", "optimizer", "regularizer", "schedule"])
+@pytest.mark.parametrize(
+    "axis", ["loss", "optimizer", "regularizer", "schedule", "learning_rate_scaling"]
+)
 def test_unknown_names(axis):
     with pytest.raises(ValueError, match=f"Unknown {axis} 'two'; known are "):
         run(replace(BNN, **{axis: "two"}))
+
+
+def test_a_loss_without_rows_is_refused():
+    mean = replace(BNN, loss=torch.nn.functional.cross_entropy)
+    with pytest.raises(ValueError, match=r"one loss for each row, \(1\d,\), got shape \(\)"):
+        list(run(mean)[1])
 
 
 def test_optimizer_state_goes_on():
