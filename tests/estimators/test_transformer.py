@@ -57,8 +57,12 @@ def test_to_torch_equals_packed_on_images_of_any_size(shape, params, technique, 
     if get_technique(technique).activations != "real":
         np.testing.assert_array_equal(frozen, scores)
     else:
-        # Sums of one pixel may cancel in all rows: what float32 rounds off is all their spread.
-        np.testing.assert_allclose(frozen, scores, rtol=1e-4, atol=1e-3 * np.abs(frozen).max())
+        # Where all sums of a unit cancel, its spread is what was rounded off. Torch's own float32
+        # says how far that goes; nowhere else is more than a ten-thousandth allowed.
+        torch_float32 = est.to_torch().float()(torch.from_numpy(X_test).float()).numpy()
+        rounding = np.abs(torch_float32 - frozen).max() if shape == (1, 1, 1) else 0.0
+        atol = max(1e-4 * np.abs(frozen).max(), 0.5 * rounding)
+        np.testing.assert_allclose(frozen, scores, rtol=1e-4, atol=atol)
     alone = np.concatenate([est.packed_.scores(X_test[i : i + 1]) for i in range(9)])
     np.testing.assert_allclose(alone, scores[:9], rtol=0 if scores.dtype == np.int32 else 1e-6)
     est.packed_.save(tmp_path / "model.skbnn")
