@@ -57,9 +57,6 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.exhaustive)
         if is_long:
             item.add_marker(pytest.mark.slow)
-        # Other rules of attention train as the default one does, for which the check runs.
-        if is_long and "attention=" in item.name:
-            item.add_marker(pytest.mark.exhaustive)
 
 
 def _real_data(fetch, name):
