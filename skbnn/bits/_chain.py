@@ -1,7 +1,7 @@
-"""A whole network of plain dense layers in one compiled call, and the classes of scores.
+"""Plain layers of signs in one compiled call, dense or convolutions, and the classes of scores.
 
-Each step is the kernel that also runs alone; what the chain saves is the way through Python
-between them, which for a single row takes longer than the layers do.
+Each step is the kernel that also runs alone; what a chain saves is the way through Python between
+them, which for a single row takes longer than dense layers do, and half as long as convolutions.
 
 A cached kernel is renewed only when its own file changes: after an edit of one that it calls, touch
 this file too.
@@ -10,12 +10,14 @@ this file too.
 import numpy as np
 from numba import njit
 
-from skbnn.bits._encoding import encode_thresholds
+from skbnn.bits._convolutions import convolve_signs
+from skbnn.bits._encoding import encode_images, encode_thresholds
 from skbnn.bits._products import compare_mismatches, count_mismatches
 
-__all__ = ["first_largest", "run_chain"]
+__all__ = ["first_largest", "run_chain", "run_convolutions"]
 
 _ROWS = 256
+_LANES = 32
 
 
 @njit(cache=True, nogil=True)
@@ -48,6 +50,48 @@ def run_chain(X, table, firsts, starts, masks, shapes, words, limits, factors, b
         for n in range(len(part)):
             for c in range(len(factors)):
                 scores[n, c] = bases[c] + factors[c] * scores[n, c]
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def run_convolutions(X, thresholds, features, steps, sizes, table, words, limits, ends, masks, out):
+    """Encode rows as images, and pass them through plain convolutions."""
+    images = np.empty((len(X), sizes[0], sizes[1], sizes[2]), np.uint64)
+    status = encode_images(X, thresholds, features, steps, images)
+    if status:
+        return status
+    word = limit = end = mask = 0
+    for layer in range(len(table)):
+        n_bits, height, width, stride, n_blocks, n_words = table[layer, :6]
+        n_row_zones, n_column_zones, pool_height, pool_width, n_lines, n_columns = table[layer, 6:]
+        n_units, n_in, n_out = n_blocks * _LANES, images.shape[3], (n_blocks + 1) // 2
+        units = words[word : word + n_words * n_units]
+        bounds = limits[limit : limit + n_row_zones * n_column_zones * n_units]
+        rows = ends[end : end + n_row_zones + 1]
+        end += len(rows)
+        columns = ends[end : end + n_column_zones + 1]
+        end += len(columns)
+        if layer < len(table) - 1:
+            made = np.empty((len(X), n_lines, n_columns, n_out), np.uint64)
+        else:
+            made = out
+        convolve_signs(
+            images,
+            masks[mask : mask + n_in],
+            n_bits,
+            (height, width, stride),
+            units.reshape(n_blocks, n_words, _LANES),
+            bounds.reshape(n_row_zones, n_column_zones, n_units),
+            rows,
+            columns,
+            (pool_height, pool_width),
+            masks[mask + n_in : mask + n_in + n_out],
+            made,
+        )
+        images = made
+        word += len(units)
+        limit += len(bounds)
+        mask += n_in + n_out
     return 0
 
 

@@ -8,7 +8,17 @@ from skbnn.bits._blocks import mismatches, row_blocks
 from skbnn.bits._sums_reference import sum_products
 from skbnn.bits.packing import WORD_BITS, pack_bits, unpack_bits
 
-__all__ = ["compare_windows", "count_windows", "encode_images", "gather_windows", "pool_images"]
+__all__ = [
+    "compare_windows",
+    "convolve_signs",
+    "convolve_sums",
+    "count_windows",
+    "encode_images",
+    "gather_windows",
+    "pool_channels",
+    "pool_images",
+    "run_convolutions",
+]
 
 
 def _windows(images, height, width, stride):
@@ -252,3 +262,65 @@ def encode_images(X, thresholds, features, steps, out):
             status = 2
         out[block] = pack_bits(values[:, pixels[:, :, None] + features] >= thresholds)
     return status
+
+
+def run_convolutions(X, thresholds, features, steps, sizes, table, words, limits, ends, masks, out):
+    """Encode rows as images, and pass them through plain convolutions.
+
+    Parameters
+    ----------
+    X, thresholds, features, steps
+        See :func:`encode_images`.
+    sizes : tuple of three ints
+        Height, width and words of a pixel of the encoded images.
+    table : int64 ndarray of shape (n_layers, 12)
+        Of each layer, as :func:`convolve_signs` takes it: bits of a pixel or 0; height, width and
+        step of the window; blocks and words of its units; zones of lines and of columns; height
+        and width of the pool; lines and columns of the pooled images.
+    words : uint64 ndarray
+        The interleaved units of all layers, 32 lanes each, one after the other.
+    limits : int64 ndarray
+        Their limits.
+    ends : int64 ndarray
+        Where their zones begin and end: lines, then columns.
+    masks : uint64 ndarray
+        Of each layer, what pads its images, then its minima.
+    out : uint64 ndarray of shape (n_rows, pooled lines, pooled columns, n_words(n_units))
+        Packed pixels of the last layer; of no use where the status is not 0.
+
+    Returns
+    -------
+    status : int
+        That of :func:`encode_images`.
+    """
+    images = np.empty((len(X), *sizes), np.uint64)
+    status = encode_images(X, thresholds, features, steps, images)
+    if status:
+        return status
+    words, limits, ends, masks = map(_Taker, (words, limits, ends, masks))
+    for layer in table:
+        (n_bits, *taps, n_blocks, width), zones, (*pool, n_lines, n_columns) = np.split(
+            layer, (6, 8)
+        )
+        made = np.empty((len(X), n_lines, n_columns, (n_blocks + 1) // 2), np.uint64)
+        pixel, minima = masks.take(images.shape[3]), masks.take(made.shape[3])
+        units, bounds = words.take(n_blocks, width, 32), limits.take(*zones, n_blocks * 32)
+        rows, columns = map(ends.take, zones + 1)
+        convolve_signs(
+            images, pixel, n_bits, taps, units, bounds, rows, columns, pool, minima, made
+        )
+        images = made
+    out[:] = images
+    return 0
+
+
+class _Taker:
+    """Takes arrays from the front of a flat one, one after the other."""
+
+    def __init__(self, flat):
+        self.flat = flat
+
+    def take(self, *shape):
+        """Return the next elements as an array of a shape."""
+        taken, self.flat = np.split(self.flat, [math.prod(shape)])
+        return taken.reshape(shape)

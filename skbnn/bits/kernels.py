@@ -4,7 +4,7 @@ Every kernel is compiled at its first call and cached, releases the GIL and neve
 callers share rows out over threads. Arrays must be C-contiguous and may be read-only.
 """
 
-from skbnn.bits._chain import first_largest, run_chain
+from skbnn.bits._chain import first_largest, run_chain, run_convolutions
 from skbnn.bits._convolutions import convolve_signs, convolve_sums
 from skbnn.bits._counting import count_columns, count_ones
 from skbnn.bits._encoding import encode_images, encode_planes, encode_thresholds, threshold_sums
@@ -60,6 +60,7 @@ __all__ = [
     "round_columns",
     "round_rows",
     "run_chain",
+    "run_convolutions",
     "signed_sums",
     "spread_levels",
     "sum_products",

@@ -18,6 +18,7 @@ from skbnn.bits._image_reference import (
     gather_windows,
     pool_channels,
     pool_images,
+    run_convolutions,
 )
 from skbnn.bits._sums_reference import add_scaled, code_products, sum_products
 from skbnn.bits._token_reference import attend, gather_bits
@@ -63,6 +64,7 @@ __all__ = [
     "round_columns",
     "round_rows",
     "run_chain",
+    "run_convolutions",
     "signed_sums",
     "spread_levels",
     "sum_products",

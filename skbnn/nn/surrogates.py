@@ -70,12 +70,7 @@ class Clipped(Surrogate):
         self.bound = bound
 
     def backward(self, grad, x, progress):  # noqa: D102
-        # The library's hard-tanh gradient is exclusive at its bounds; one step further makes
-        # them inclusive, at a tenth of the cost of building a mask.
-        limit = math.nextafter(self.bound, math.inf)
-        if x.dtype != torch.float64:
-            limit = self.bound * (1 + torch.finfo(x.dtype).eps)
-        return torch.ops.aten.hardtanh_backward(grad, x, -limit, limit)
+        return _where_within(grad, x, self.bound)
 
 
 class ApproxSign(Surrogate):
@@ -153,10 +148,11 @@ class Power(Surrogate):
 
     def backward(self, grad, x, progress):  # noqa: D102
         o = 1 + (1 - math.cos(math.pi * progress / 2)) * (self.o_max - 1)
-        size = x.abs()
-        slope = size.clamp(min=self.m).pow((1 - o) / o) / o
-        slope = torch.where(size > self.m, slope, self.m ** (1 / o) / self.m)
-        return grad * slope * (size <= self.t)
+        # A power by way of the logarithm takes a third of the time of one by pow.
+        slope = x.abs().clamp_(min=self.m).log_().mul_((1 - o) / o).exp_()
+        # The chord is o times as steep as the curve where they meet.
+        slope.add_(_where_within(slope, x, self.m), alpha=o - 1)
+        return _where_within(grad, x, self.t).mul_(slope.mul_(1 / o))
 
 
 class SignSwish(Surrogate):
@@ -179,6 +175,16 @@ class SignSwish(Surrogate):
         # Beyond 80 the derivative is 0 in any case, and cosh would leave float32.
         z = (self.b * x).clamp(-80, 80)
         return grad * self.b * (2 - z * torch.tanh(z / 2)) / (1 + torch.cosh(z))
+
+
+def _where_within(grad, x, bound):
+    """Return a gradient where ``abs(x) <= bound``, and 0 elsewhere."""
+    # The library's hard-tanh gradient is exclusive at its bounds; one step further makes them
+    # inclusive, at a tenth of the cost of building a mask.
+    limit = math.nextafter(bound, math.inf)
+    if x.dtype != torch.float64:
+        limit = bound * (1 + torch.finfo(x.dtype).eps)
+    return torch.ops.aten.hardtanh_backward(grad, x, -limit, limit)
 
 
 _SURROGATES = {

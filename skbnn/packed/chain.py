@@ -1,13 +1,15 @@
 """Operations that are prepared together, because together they are faster; results are the same.
 
 Operations run one after another, each on its own, and that is fast enough for nearly every batch.
-For a single row the way through Python from one operation to the next takes longer than the layers
-themselves, so the network that is asked for one row most often, thermometer bits and plain dense
-layers, is one compiled call. And where bits are shared out to tokens, the features are put in the
+For a single row the way through Python from one operation to the next takes longer than dense
+layers do, and half as long as convolutions. So the network that is asked for one row most often,
+thermometer bits and plain dense layers, is one compiled call, and so are the bits of pixels and the
+plain convolutions that follow. And where bits are shared out to tokens, the features are put in the
 tokens' order before they become bits: there are fewer of them.
 """
 
 import math
+from itertools import takewhile
 
 import numpy as np
 
@@ -22,7 +24,9 @@ from skbnn.bits import (
 )
 from skbnn.bits.packing import WORD_BITS
 from skbnn.packed.attention import TokenBits
+from skbnn.packed.conv import BinaryConv
 from skbnn.packed.encode import Thermometer, refuse
+from skbnn.packed.images import ImageThermometer
 from skbnn.packed.linear import BinaryLinear
 from skbnn.packed.outputs import ClassScores, SignThreshold
 
@@ -49,22 +53,22 @@ def prepare_all(operations, kernels, real):
     -------
     runs : list of callable
     """
-    tokens = _prepare_tokens(operations[:2], kernels)
-    together = [] if tokens is None else [tokens]
-    apart = operations[2 * len(together) :]
-    return together + [operation.prepare(kernels, real) for operation in apart]
+    # At most one of them knows what to do with the first operation.
+    found = [prepare(operations, kernels) for prepare in (_prepare_tokens, _prepare_convolutions)]
+    together, n_together = [run for run, n in found if n], sum(n for _, n in found)
+    return together + [one.prepare(kernels, real) for one in operations[n_together:]]
 
 
 def _prepare_tokens(operations, kernels):
-    """Return the function from raw rows to the bits of tokens; None for other operations."""
-    if [type(operation) for operation in operations] != [Thermometer, TokenBits]:
-        return None
-    bits, tokens = operations
+    """Return the function from raw rows to the bits of tokens, and of how many operations it is."""
+    if [type(operation) for operation in operations[:2]] != [Thermometer, TokenBits]:
+        return None, 0
+    bits, tokens = operations[:2]
     n_tokens, width = math.prod(tokens.places), n_words(tokens.length)
     owners = np.full(len(bits.counts), n_tokens)
     owners[bits.features] = tokens.owners
     if not np.array_equal(owners[bits.features], tokens.owners):
-        return None
+        return None, 0
     order, layout = token_layout(bits.counts, bits.thresholds, owners, width)
 
     def run(X):
@@ -72,7 +76,39 @@ def _prepare_tokens(operations, kernels):
         refuse(kernels.encode_thresholds(X.take(order, 1), *layout, out))
         return out.reshape(len(X), 1, *tokens.places, width)
 
-    return run
+    return run, 2
+
+
+def _prepare_convolutions(operations, kernels):
+    """Return the function from raw rows through the first convolutions from signs to signs.
+
+    And of how many operations it is.
+    """
+    first, *layers = operations
+    layers = list(takewhile(lambda layer: isinstance(layer, BinaryConv) and layer.is_fused, layers))
+    if not isinstance(first, ImageThermometer) or not layers:
+        return None, 0
+    encoding, sizes = first.encoding(), (*first.layout.places, n_words(first.shape[2]))
+    table, units, limits, ends, masks = [], [], [], [], []
+    for layer in layers:
+        pixel, n_bits, taps, words, bounds, lines, columns, pool, minima = layer.fused_layout()
+        zones = bounds.shape[:2]
+        table.append((n_bits, *taps, *words.shape[:2], *zones, *pool, *layer.window.pooled))
+        units.append(words.ravel())
+        limits.append(bounds.ravel())
+        ends += [lines, columns]
+        masks += [pixel, minima]
+    words = aligned((sum(map(len, units)),), np.uint64)
+    np.concatenate(units, out=words)
+    layout = np.array(table, np.int64), words, *map(np.concatenate, (limits, ends, masks))
+    shape = (*layers[-1].window.pooled, len(minima))
+
+    def run(X):
+        out = np.empty((len(X), *shape), np.uint64)
+        refuse(kernels.run_convolutions(X, *encoding, sizes, *layout, out))
+        return out[:, None]
+
+    return run, 1 + len(layers)
 
 
 def prepare_chain(operations, kernels):

@@ -69,45 +69,49 @@ class BinaryConv(BinaryProduct):
         """What the output transform makes of the pooled images."""
         return self.output.gives.at_places(self.window.pooled)
 
-    def prepare(self, kernels, real=np.float64):  # noqa: D102
-        layout = layout_of(self.window, self.weights.words, self.padding_value == 1)
-        is_fused = self.is_plain and isinstance(self.output, SignThreshold)
-        return (self._prepare_fused if is_fused else self._prepare_sums)(kernels, layout)
+    @property
+    def is_fused(self):
+        """Whether sums are compared inside the product's registers, from signs to signs."""
+        return self.is_plain and isinstance(self.output, SignThreshold)
 
-    def _prepare_fused(self, kernels, layout):
-        """Return the function from signs to signs, compared inside the product's registers."""
-        units, window, width = (
-            interleave(layout.words[0], 32),
-            self.window,
-            n_words(self.weights.n_units),
-        )
+    def prepare(self, kernels, real=np.float64):  # noqa: D102
+        return (self._prepare_fused if self.is_fused else self._prepare_sums)(kernels)
+
+    def fused_layout(self):
+        """Return what ``convolve_signs`` takes beside images, in its order.
+
+        Returns
+        -------
+        layout : tuple
+            Padding pixel, gathered bits, taps, units, limits, lines, columns, pool and minima.
+        """
+        layout = layout_of(self.window, self.weights.words, self.padding_value == 1)
+        units, n_units = interleave(layout.words[0], 32), self.weights.n_units
         *ends, correction = self.corrections()
         n_bits, thresholds = self.weights.n_bits, self.output.thresholds.astype(np.int64)
         limits = np.full((*correction.shape[:2], len(units) * 32), -1, np.int64)
-        limits[..., : self.weights.n_units] = (n_bits - thresholds + correction) // 2
-        minima = np.zeros(width, np.uint64) if self.minima is None else self.minima
-        taps = (*window.kernel, window.stride)
+        limits[..., :n_units] = (n_bits - thresholds + correction) // 2
+        minima = np.zeros(n_words(n_units), np.uint64) if self.minima is None else self.minima
+        taps = (*self.window.kernel, self.window.stride)
+        return (
+            *(layout.pixel, layout.gathered_bits, taps, units, limits),
+            *(*ends, self.window.pool, minima),
+        )
+
+    def _prepare_fused(self, kernels):
+        """Return the function from signs to signs."""
+        layout, shape = self.fused_layout(), (*self.window.pooled, n_words(self.weights.n_units))
 
         def run(images):
-            out = np.empty((len(images), *window.pooled, width), np.uint64)
-            kernels.convolve_signs(
-                images[:, 0],
-                layout.pixel,
-                layout.gathered_bits,
-                taps,
-                units,
-                limits,
-                *ends,
-                window.pool,
-                minima,
-                out,
-            )
+            out = np.empty((len(images), *shape), np.uint64)
+            kernels.convolve_signs(images[:, 0], *layout, out)
             return out[:, None]
 
         return run
 
-    def _prepare_sums(self, kernels, layout):
+    def _prepare_sums(self, kernels):
         """Return the function that sums the products of planes and transforms the sums."""
+        layout = layout_of(self.window, self.weights.words, self.padding_value == 1)
         window, n_units, dtype = self.window, self.weights.n_units, self.stored_dtype
         planes = self.planes_layout(layout.words, lanes_for(n_units))
         *ends, corrections = self.corrections()

@@ -134,14 +134,17 @@ class ImageThermometer(Operation):
         """A sign code of the blocks of pixels."""
         return BitImage(self.shape)
 
-    def prepare(self, kernels, real=np.float64):  # noqa: D102
+    def encoding(self):
+        """Return what ``encode_images`` takes beside rows: thresholds, features and steps."""
         thresholds = np.tile(self.thresholds, self.layout.block**2).astype(np.float32)
-        features, steps = self.layout.features(self.channels), self.layout.steps
-        shape = (*self.layout.places, n_words(len(thresholds)))
+        return thresholds, self.layout.features(self.channels), self.layout.steps
+
+    def prepare(self, kernels, real=np.float64):  # noqa: D102
+        encoding, sizes = self.encoding(), (*self.layout.places, n_words(self.shape[2]))
 
         def run(X):
-            out = np.empty((len(X), *shape), np.uint64)
-            refuse(kernels.encode_images(X, thresholds, features, steps, out))
+            out = np.empty((len(X), *sizes), np.uint64)
+            refuse(kernels.encode_images(X, *encoding, out))
             return out[:, None]
 
         return run

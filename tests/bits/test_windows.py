@@ -171,6 +171,34 @@ def test_encode_images_finds_values_that_are_not_finite(kernels, guarded, values
         assert kernels.encode_images(X, *args) == status
 
 
+def random_layer(rng, random_bits, images, n_units, rows, columns, stride, pool, gathers):
+    """What convolve_signs takes beside images, and the bits that it shall make of these."""
+    n_bits = images.shape[3]
+    units = random_bits(n_units, rows, columns, n_bits)
+    margins = (0, 0), (rows // 2, rows // 2), (columns // 2, columns // 2), (0, 0)
+    pixel = random_bits(n_bits)
+    padded = np.where(np.pad(np.ones(images.shape, np.bool_), margins), np.pad(images, margins),
+                      pixel)  # fmt: skip
+    counts = mismatches(padded, units, stride)
+    n_lines, n_places = counts.shape[1:3]
+    lines = np.unique([0, n_lines // 3, n_lines])
+    limits = rng.integers(0, rows * columns * n_bits + 1, (len(lines) - 1, 1, n_units))
+    bits = counts <= np.repeat(limits, np.diff(lines), 0)
+    pool = min(pool[0], n_lines), pool[1]
+    minima = random_bits(n_units)
+    parts = [bits[:, i :: pool[0]][:, : n_lines // pool[0]] for i in range(pool[0])]
+    expected = np.where(minima, np.all(parts, 0), np.any(parts, 0))
+    flat = pack_bits(units.reshape(n_units, -1)) if gathers else None
+    blocks = interleave(flat, 32) if gathers else packed_units(units, 32)
+    bounds = np.full((*limits.shape[:2], len(blocks) * 32), -1, np.int64)
+    bounds[..., :n_units] = limits
+    ends = lines, np.array([0, n_places])
+    taps, n_gathered = (rows, columns, stride), n_bits if gathers else 0
+    return (pack_bits(pixel), n_gathered, taps, blocks, bounds, *ends, pool, pack_bits(minima)), (
+        expected
+    )
+
+
 @batches
 @shapes
 @pytest.mark.parametrize(("pool", "gathers"), [((1, 1), False), ((2, 1), True)])
@@ -179,31 +207,40 @@ def test_convolve_signs(
     rows, columns, stride, pool, gathers,
 ):  # fmt: skip
     images = random_bits(n_images, height, width, n_bits)
-    units = random_bits(n_units, rows, columns, n_bits)
-    margins = (0, 0), (rows // 2, rows // 2), (columns // 2, columns // 2), (0, 0)
-    pixel = random_bits(n_bits)
-    padded = np.where(np.pad(np.ones(images.shape, np.bool_), margins), np.pad(images, margins),
-                      pixel)  # fmt: skip
-    counts = mismatches(padded, units, stride)
-    limits = rng.integers(0, rows * columns * n_bits + 1, n_units)
-    bits = counts <= limits
-    n_lines, n_places = bits.shape[1:3]
-    pool = min(pool[0], n_lines), pool[1]
-    minima = random_bits(n_units)
-    parts = [bits[:, i :: pool[0]][:, : n_lines // pool[0]] for i in range(pool[0])]
-    expected = np.where(minima, np.all(parts, 0), np.any(parts, 0))
-    flat = pack_bits(units.reshape(n_units, -1)) if gathers else None
-    blocks = interleave(flat, 32) if gathers else packed_units(units, 32)
-    bounds = np.full((1, 1, len(blocks) * 32), -1, np.int64)
-    bounds[..., :n_units] = limits
+    shape = n_units, rows, columns, stride, pool, gathers
+    layer, expected = random_layer(rng, random_bits, images, *shape)
     out = guarded((*expected.shape[:3], n_words(n_units)), np.uint64)
-    ends = np.array([0, n_lines], np.int64), np.array([0, n_places], np.int64)
-    kernels.convolve_signs(
-        frozen(pack_bits(images)), frozen(pack_bits(pixel)), n_bits if gathers else 0,
-        (rows, columns, stride), frozen(blocks), frozen(bounds), *ends, pool,
-        frozen(pack_bits(minima)), out,
-    )  # fmt: skip
+    frozen(*(part for part in layer if isinstance(part, np.ndarray)))
+    kernels.convolve_signs(frozen(pack_bits(images)), *layer, out)
     np.testing.assert_array_equal(out, pack_bits(expected))
+
+
+# Units, window height and width, stride, pool, whether windows are gathered.
+LAYERS = [(70, 3, 3, 1, (2, 1), True), (33, 1, 5, 2, (1, 1), False), (130, 3, 3, 1, (1, 1), False)]
+
+
+@pytest.mark.parametrize("n_layers", [1, 2, 3])
+@pytest.mark.parametrize(("n_rows", "dtype"), [(0, np.uint8), (1, np.float64), (3, np.uint8)])
+def test_run_convolutions(kernels, random_bits, guarded, frozen, rng, n_layers, n_rows, dtype):
+    X, *encoding, bits = encoded_images(rng, dtype, n_rows, 28, 28, 1, 2, 3)
+    sizes, table, arrays = (14, 14, 1), [], [[], [], [], []]
+    for shape in LAYERS[:n_layers]:
+        layer, bits = random_layer(rng, random_bits, bits, *shape)
+        pixel, n_bits, taps, units, limits, lines, columns, pool, minima = layer
+        zones = limits.shape[:2]
+        table.append([n_bits, *taps, *units.shape[:2], *zones, *pool, *bits.shape[1:3]])
+        for parts, new in zip(arrays, [[units], [limits], [lines, columns], [pixel, minima]],
+                              strict=True):  # fmt: skip
+            parts += [array.ravel() for array in new]
+    layout = np.array(table), *map(np.concatenate, arrays)
+    out = guarded((*bits.shape[:3], n_words(bits.shape[3])), np.uint64)
+    frozen(X, *encoding[:2], *layout)
+    assert kernels.run_convolutions(X, *encoding, sizes, *layout, out) == 0
+    np.testing.assert_array_equal(out, pack_bits(bits))
+    if n_rows and dtype == np.float64:
+        for value, status in [(np.nan, 1), (-np.inf, 2)]:
+            bad = np.where(np.arange(784) == 783, value, X)
+            assert kernels.run_convolutions(bad, *encoding, sizes, *layout, out.copy()) == status
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float64])
