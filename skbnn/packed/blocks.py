@@ -71,15 +71,17 @@ def run_blocks(run, X, *, n_jobs=1, smallest=0, largest=_ROW_BLOCK):
     -------
     results : ndarray of shape (n_rows, ...)
     """
-    n_rows = X.shape[0]
-    if not _is_readable(X):
+    n_rows, is_readable = X.shape[0], _is_readable(X)
+    if not is_readable:
         # What a block has to be copied for must stay small.
         largest = min(largest, _ROW_BLOCK)
-    n_threads = max(1, min(_n_threads(n_jobs), n_rows // max(1, smallest)))
-    size = largest if n_threads == 1 else min(largest, max(_ROW_BLOCK, n_rows // (4 * n_threads)))
+    n_threads = min(_n_threads(n_jobs), n_rows // max(1, smallest))
+    size = largest
+    if n_threads > 1:
+        size = min(largest, max(_ROW_BLOCK, n_rows // (4 * n_threads)))
     pages = MappedRows(X)
     if n_rows <= size:
-        results = run(_block(X))
+        results = run(X if is_readable else _block(X))
         pages.give_back(0, n_rows)
         return results
     # No rows have results too, and tell of what shape they are.

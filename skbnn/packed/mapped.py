@@ -26,7 +26,7 @@ class MappedRows:
     """
 
     def __init__(self, X):
-        self.map = _map_below(X)
+        self.map = None if getattr(X, "base", None) is None else _map_below(X)
         if self.map is not None:
             self.row = X.strides[0]
             origin = np.frombuffer(self.map, np.uint8)

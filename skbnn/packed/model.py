@@ -109,6 +109,8 @@ class PackedModel(Immutable):
         row_block = _CHAIN_ROWS if chain else _rows_in_cache(operations)
         kept = {"operations": operations, "classes": classes, "probability_scale": scale}
         kept |= {"_runs": runs, "_row_block": row_block, "_first_largest": kernels.first_largest}
+        # Found once: a single row would notice.
+        kept["_width"] = first.takes.width
         for name, value in kept.items():
             object.__setattr__(self, name, value)
         self.freeze_arrays()
@@ -127,7 +129,7 @@ class PackedModel(Immutable):
     @property
     def n_features(self):
         """Width of the rows it reads."""
-        return self.operations[0].takes.width
+        return self._width
 
     @property
     def nbytes(self):
@@ -234,7 +236,7 @@ class PackedModel(Immutable):
 
     def _run(self, run, X, n_jobs):
         """Apply a function of the model to rows; a thread gets work for some milliseconds."""
-        X = check_rows(X, self.n_features)
+        X = check_rows(X, self._width)
         return run_blocks(
             run, X, n_jobs=n_jobs, smallest=self._thread_rows, largest=self._row_block
         )
