@@ -2,7 +2,8 @@
 
 The limit is measured in the same rounds: xor, popcount and add on registers, without a load that
 waits. ``% of limit`` counts useful products only, not padding. Peers multiply matrices of the same
-shape: in float32 with NumPy and torch, in 8-bit integers with torch, and on bits with numkong.
+shape: in float32 with NumPy and torch, in bfloat16 and 8-bit integers with torch, and on bits with
+numkong.
 Run it on one core::
 
     taskset -c 0 python examples/benchmarks/bench_kernels.py
@@ -38,9 +39,11 @@ def float_peers(rng, n_rows, n_bits, n_units):
     out = np.empty((n_rows, n_units), np.float32)
     tx, tw, tout = (torch.from_numpy(array) for array in (x, w, out))
     ix, iw = tx.to(torch.int8), tw.to(torch.int8)
+    bx, bw = tx.bfloat16(), tw.bfloat16()
     return {
         "numpy float32": lambda: np.matmul(x, w.T, out=out),
         "torch float32": lambda: torch.mm(tx, tw.t(), out=tout),
+        "torch bfloat16": lambda: torch.mm(bx, bw.t()),
         "torch int8": lambda: torch._int_mm(ix, iw.t()),
     }
 

@@ -220,7 +220,10 @@ LAYERS = [(70, 3, 3, 1, (2, 1), True), (33, 1, 5, 2, (1, 1), False), (130, 3, 3,
 
 
 @pytest.mark.parametrize("n_layers", [1, 2, 3])
-@pytest.mark.parametrize(("n_rows", "dtype"), [(0, np.uint8), (1, np.float64), (3, np.uint8)])
+@pytest.mark.parametrize(
+    ("n_rows", "dtype"),
+    [(0, np.uint8), (1, np.float64), pytest.param(3, np.uint8, id="compact")],
+)
 def test_run_convolutions(kernels, random_bits, guarded, frozen, rng, n_layers, n_rows, dtype):
     X, *encoding, bits = encoded_images(rng, dtype, n_rows, 28, 28, 1, 2, 3)
     sizes, table, arrays = (14, 14, 1), [], [[], [], [], []]

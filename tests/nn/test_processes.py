@@ -58,6 +58,7 @@ def found(tmp_path_factory):
     return json.loads(path.read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS)
 def test_two_processes(check, found):
     assert found["count"] == 2
