@@ -25,7 +25,8 @@ def listing(name):
     if not path.exists():
         return ""
     lines = path.read_text().rstrip().splitlines()
-    return "\n".join([".. code-block:: none", "", *(f"   {line}".rstrip() for line in lines), ""])
+    head = [".. code-block:: none", "   :class: measured", ""]
+    return "\n".join([*head, *(f"   {line}".rstrip() for line in lines), ""])
 
 
 def costs(row):
