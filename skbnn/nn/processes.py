@@ -9,6 +9,7 @@ Everything that need not be the same in every process is drawn from generators o
 all of them, or comes from the first one.
 """
 
+import atexit
 import multiprocessing
 import os
 import threading
@@ -164,7 +165,18 @@ def _launched():
     _check_not_shared_out()
     # Without a GPU it would let each process train alone.
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    atexit.unregister(_leave)
+    atexit.register(_leave)
     return Processes(accelerator.device, accelerator.num_processes, accelerator.process_index)
+
+
+def _leave():
+    """End what the processes exchange by, if the script has not.
+
+    A thread of gloo that still holds a tensor while Python goes down would abort the process.
+    """
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _check_not_shared_out():

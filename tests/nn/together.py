@@ -4,7 +4,9 @@ Each check trains, or computes, on a part of a batch as one of two processes, an
 alone, and compares. The first process writes what each check found to the file that is named.
 """
 
+import atexit
 import json
+import os
 import sys
 import traceback
 from dataclasses import replace
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from sklearn.datasets import load_digits
 
 from skbnn import BinaryCNNClassifier, BinaryMLPClassifier, BinaryTransformerClassifier
@@ -210,9 +213,19 @@ def check_refusals(processes):
         raise AssertionError("a batch of one row was shared")
 
 
+def has_left():
+    """Threads of torch that outlive Python's end can abort it, so a fit's own end comes first."""
+    if dist.is_initialized():
+        print("the process group was left to the end of Python", file=sys.stderr, flush=True)
+        os._exit(3)
+
+
 def main():
     """Run every check in every process, and write the errors of all."""
+    # What is registered first runs last.
+    atexit.register(has_left)
     processes = processes_of("accelerate")
+    assert dist.is_initialized()
     found = {"count": int(processes.total(1))}
     for name, check in list(globals().items()):
         if name.startswith("check_"):
