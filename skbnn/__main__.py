@@ -70,6 +70,13 @@ def _models(hidden_layer_sizes, max_iter, random_state):
     return models, twins
 
 
+def _positive(text):
+    """Return a positive whole number of the command line."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive whole number")
+    return int(text)
+
+
 def main(argv=None):
     """Run the comparison from the command line, or the command that the first argument names.
 
@@ -91,16 +98,16 @@ def main(argv=None):
     )
     parser.add_argument(
         "--hidden-layer-sizes",
-        type=int,
+        type=_positive,
         nargs="+",
         metavar="N",
         help="hidden layers of the MLPs (default: 256 256; for the images 1024 1024 1024)",
     )
     parser.add_argument(
-        "--max-iter", type=int, default=30, metavar="N", help="epochs (default: 30)"
+        "--max-iter", type=_positive, default=30, metavar="N", help="epochs (default: 30)"
     )
     parser.add_argument(
-        "--repeats", type=int, default=1, metavar="N", help="fits of each model (default: 1)"
+        "--repeats", type=_positive, default=1, metavar="N", help="fits of each model (default: 1)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed (default: 0)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="also write the results as JSON")

@@ -231,7 +231,7 @@ def _how_to_get(folder):
         f"Put the four IDX files (train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, "
         f"t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz) in {folder}, or set data_home or "
         f"the environment variable SCIKIT_LEARN_DATA to the folder that holds {folder.name}/, or "
-        f"call again with download_if_missing=True and a network connection."
+        f"call again with a network connection and download_if_missing=True, the default."
     )
 
 

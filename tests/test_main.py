@@ -50,7 +50,10 @@ def test_digits(tmp_path, capsys):
         (["--json", "no/such/folder/out.json"], "there is no folder no/such/folder"),
         (["--csv", "no/such/folder/out.csv"], "to write out.csv in"),
         (["--data", "cifar"], "invalid choice: 'cifar'"),
-        (["--max-iter", "few"], "invalid int value: 'few'"),
+        (["--max-iter", "few"], "'few' is no positive whole number"),
+        (["--max-iter", "0"], "'0' is no positive whole number"),
+        (["--repeats", "-1"], "'-1' is no positive whole number"),
+        (["--hidden-layer-sizes", "64", "0"], "'0' is no positive whole number"),
     ],
 )
 def test_bad_arguments(arguments, message, capsys):

@@ -58,6 +58,9 @@ def test_replace():
     ("change", "message"),
     [
         ({"distillation": 5.0}, r"distillation must be in \[0, 1\], got 5.0"),
+        ({"distillation": 0.5}, "distillation=0.5 needs a teacher: set starts_from"),
+        ({"latent_clip": 0.0}, "latent_clip must be positive or None, got 0.0"),
+        ({"latent_clip": -1.0}, "latent_clip must be positive or None"),
         ({"share": -1.0}, "share must not be negative"),
     ],
 )

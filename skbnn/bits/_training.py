@@ -88,8 +88,9 @@ def pool_sums(sums, pool_height, pool_width, out, winners):
         for line in range(height):
             for column in range(width):
                 best = out[image, line, column]
-                best[:] = -np.inf
-                for tap in range(pool_height * pool_width):
+                best[:] = sums[image, line * pool_height, column * pool_width]
+                winner[:] = 0
+                for tap in range(1, pool_height * pool_width):
                     dy, dx = divmod(tap, pool_width)
                     candidates = sums[image, line * pool_height + dy, column * pool_width + dx]
                     for unit in range(n_units):

@@ -166,7 +166,7 @@ def signed_sums(rows, units, out):
     rows : float64 or float32 ndarray of shape (n_rows, n_inputs)
         Real rows.
     units : uint32 ndarray of shape (n_blocks, n_inputs)
-        Masks of units, as :func:`~skbnn.bits.packing.unit_masks` lays them out.
+        Masks of units, as :func:`~skbnn.bits.layouts.unit_masks` lays them out.
     out : ndarray of shape (n_rows, n_units), of the dtype of `rows`
         ``sum_i w[m, i] * rows[n, i]`` with w +1 where unit m's bit is 1, else -1. In compiled
         code a row's sums do not depend on the other rows, to the last digit.

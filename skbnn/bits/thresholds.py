@@ -62,7 +62,8 @@ def threshold_layout(counts, thresholds):
     -------
     layout : ThresholdLayout
     """
-    return _layout(counts, _planes(counts, thresholds), [(0, len(counts), 0)])
+    planes = _planes(counts, thresholds)
+    return _layout(len(counts), thresholds.dtype, planes, [(0, len(counts), 0)])
 
 
 def token_layout(counts, thresholds, owners, n_words):
@@ -91,34 +92,40 @@ def token_layout(counts, thresholds, owners, n_words):
         (begin, end, token * n_words * WORD_BITS)
         for token, begin, end in zip(tokens.tolist(), begins, ends, strict=True)
     ]
-    return order, _layout(counts[order], _planes(counts, thresholds)[:, order], parts)
+    places = np.argsort(order)
+    planes = []
+    for features, limits in _planes(counts, thresholds):
+        rising = np.argsort(places[features])
+        planes.append((places[features][rising], limits[rising]))
+    return order, _layout(len(counts), thresholds.dtype, planes, parts)
 
 
 def _planes(counts, thresholds):
-    """Return thresholds by plane and feature, 0 where a feature has none."""
-    n_planes = int(counts.max(initial=0))
-    planes = np.zeros((n_planes, len(counts)), thresholds.dtype)
-    planes[counts > np.arange(n_planes)[:, None]] = thresholds
+    """Return for each plane the features that have a threshold in it, and those thresholds."""
+    planes, start = [], 0
+    for plane in range(int(counts.max(initial=0))):
+        features = np.flatnonzero(counts > plane)
+        planes.append((features, thresholds[start : start + len(features)]))
+        start += len(features)
     return planes
 
 
-def _layout(counts, planes, parts):
+def _layout(n_features, dtype, planes, parts):
     """Return the layout of some ranges of features, each with the bit at which its own begin."""
-    last = max(0, len(counts) - WORD_BITS)
+    last = max(0, n_features - WORD_BITS)
     entries = []
     for begin, end, start in parts:
-        for plane, limits in enumerate(planes):
-            features = begin + np.flatnonzero(counts[begin:end] > plane)
-            while len(features):
-                first = min(int(features[0]), last)
-                inside, features = np.split(
-                    features, [np.searchsorted(features, first + WORD_BITS)]
-                )
-                entries.append((first, start, inside - first, limits[inside]))
-                start += len(inside)
+        for features, limits in planes:
+            i, stop = np.searchsorted(features, [begin, end])
+            while i < stop:
+                first = min(int(features[i]), last)
+                j = min(stop, np.searchsorted(features, first + WORD_BITS))
+                entries.append((first, start, features[i:j] - first, limits[i:j]))
+                start += j - i
+                i = j
     # Neighbouring entries read neighbouring features.
     entries.sort(key=lambda entry: entry[0])
-    table = np.zeros((len(entries), WORD_BITS), planes.dtype)
+    table = np.zeros((len(entries), WORD_BITS), dtype)
     used = np.zeros(table.shape, np.bool_)
     for entry, (_, _, lanes, limits) in enumerate(entries):
         table[entry, lanes] = limits

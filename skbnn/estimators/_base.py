@@ -155,7 +155,10 @@ class NetworkClassifier(
         self._check_several(classes)
         unknown = np.setdiff1d(data.y, classes)
         if len(unknown):
-            raise ValueError(f"y has labels that are not in classes: {unknown}.")
+            raise ValueError(
+                f"y has labels that are not in classes: {unknown}. Begin anew, with all labels "
+                "that will ever come as classes."
+            )
         return self._train(Fit(self, data, classes, go_on=go_on, streaming=True))
 
     def _check_several(self, classes):
@@ -243,4 +246,5 @@ class NetworkClassifier(
         -------
         log_probabilities : ndarray of shape (n_samples, n_classes)
         """
-        return np.log(self.predict_proba(X))
+        X = self._validated(X)
+        return self.packed_.predict_log_proba(X, n_jobs=self.n_jobs)

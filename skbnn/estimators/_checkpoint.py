@@ -107,7 +107,8 @@ class Checkpoint:
 
 
 def _text(value):
-    """Return a parameter as text that is the same in another process."""
+    """Return a parameter as text that is the same in another process, and as list and tuple."""
+    value = tuple(value) if isinstance(value, list) else value
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
@@ -116,6 +117,8 @@ def _differences(found, identity):
     for name in ("estimator", "seed"):
         if found[name] != identity[name]:
             yield f"its {name} is {found[name]}, not {identity[name]}"
+    if found["estimator"] != identity["estimator"]:
+        return
     for part in ("parameters", "versions"):
         for name in sorted({*found[part], *identity[part]}):
             then, now = found[part].get(name), identity[part].get(name)

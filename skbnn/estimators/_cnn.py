@@ -67,7 +67,7 @@ class BinaryCNNClassifier(NetworkClassifier):
         Epochs, of all stages of the technique together. The learning rate falls over those of each
         stage, as the technique's ``schedule`` says.
     batch_size : int or "auto", default="auto"
-        Rows per update; "auto" is a twentieth of the distinct rows, 16 to 256.
+        Rows per update, at least 2; "auto" is a twentieth of the distinct rows, 16 to 256.
     learning_rate_init : float, default=None
         Initial learning rate, of the last stage; None is the technique's recipe.
     alpha : float, default=0.0

@@ -61,6 +61,11 @@ class Fit:
                 f"Technique {self.technique.name!r} is only there for others to start from: it "
                 "has packs=False."
             )
+        if streaming and not go_on and self.technique.optimizer == "none":
+            raise ValueError(
+                f"Technique {self.technique.name!r} does not train weights that are bits, so a "
+                "stream cannot begin with it. Call fit first, or choose another technique."
+            )
         fresh = not (go_on or streaming)
         alone = [(self.technique, self.max_iter)]
         self.stages = stages_of(self.technique, self.max_iter) if fresh else alone
@@ -100,11 +105,12 @@ class Fit:
             generator,
         )
         if self.go_on:
-            begun = training.network.arrays()
-            self._check_same(_shapes(begun), _shapes(estimator.state_))
+            asked, fitted = _shapes(training.network.arrays()), _shapes(estimator.state_)
+            self._check_same({"technique": asked}, {"technique": fitted})
             training.network.restore(estimator.state_)
-        if self.streaming and hasattr(estimator, "_optimizer_state"):
-            training.run.restore_optimizer(estimator._optimizer_state)
+        begun = getattr(estimator, "_optimizer_state", None)
+        if self.streaming and begun and self._optimizes_alike():
+            training.run.restore_optimizer(begun)
         losses, stop = [], False
         if checkpoint.found:
             found = checkpoint.found
@@ -174,15 +180,13 @@ class Fit:
         n_thresholds, encoding = self.encoding
         if self.go_on:
             inputs = make_input(estimator.packed_.operations[0])
+            fitted = estimator._fitted_topology, estimator._fitted_encoding
             self._check_same(
-                (self.topology, self.encoding, layout),
-                (
-                    estimator._fitted_topology,
-                    estimator._fitted_encoding,
-                    getattr(inputs.operation, "layout", None),
-                ),
+                _shaping(self.topology, self.encoding, layout),
+                _shaping(*fitted, getattr(inputs.operation, "layout", None)),
             )
-            self._check_same(kind_of_input(self.technique, layout, encoding), type(inputs))
+            kind = kind_of_input(self.technique, layout, encoding)
+            self._check_same({"technique": kind}, {"technique": type(inputs)})
         else:
             inputs = fit_input(self.technique, X, codes, weight, n_thresholds, layout, encoding)
         self.operation = inputs.operation
@@ -239,6 +243,10 @@ class Fit:
             "_fitted_encoding": self.encoding,
         }
 
+    def _optimizes_alike(self):
+        """Whether the optimizer of the fit before is of the kind that this one has."""
+        return self.estimator.technique_.optimizer == self.technique.optimizer
+
     def _curves(self, losses, flip_ratios):
         """Return what is told of each epoch, of a stream that of the last calls."""
         before = vars(self.estimator) if self.streaming else {}
@@ -251,10 +259,12 @@ class Fit:
     @staticmethod
     def _check_same(asked, fitted):
         """Refuse to go on with a network that is not shaped as the fitted one."""
-        if asked != fitted:
+        changed = [name for name, value in asked.items() if value != fitted[name]]
+        if changed:
             raise ValueError(
                 "Parameters that shape the network or its inputs have changed since the fit "
-                "before. Set them back, or fit anew with warm_start=False."
+                f"before: {', '.join(changed)}. Set them back, or begin anew by fit with "
+                "warm_start=False."
             )
 
     def _split(self, examples, seed):
@@ -293,6 +303,12 @@ class Fit:
 def _either(value, default):
     """Return the value unless it is None."""
     return default if value is None else value
+
+
+def _shaping(topology, encoding, layout):
+    """Return by name what shapes a network and its inputs."""
+    n_thresholds, bits = encoding
+    return {**topology, "n_thresholds": n_thresholds, "encoding": bits, "layout of images": layout}
 
 
 def _shapes(arrays):

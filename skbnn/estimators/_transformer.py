@@ -63,7 +63,7 @@ class BinaryTransformerClassifier(NetworkClassifier):
         Epochs, of all stages of the technique together. The learning rate falls over those of each
         stage, as the technique's ``schedule`` says.
     batch_size : int or "auto", default="auto"
-        Rows per update; "auto" is a twentieth of the distinct rows, 16 to 256.
+        Rows per update, at least 2; "auto" is a twentieth of the distinct rows, 16 to 256.
     learning_rate_init : float, default=None
         Initial learning rate, of the last stage; None is the technique's recipe.
     alpha : float, default=0.0
@@ -240,6 +240,11 @@ class BinaryTransformerClassifier(NetworkClassifier):
             patch = (1, *patch) if shape is None else patch * 2
         if len(patch) != 2:
             raise ValueError(f"patch_size must be one or two numbers, got {self.patch_size}.")
+        if shape is None and patch[0] != 1:
+            raise ValueError(
+                f"patch_size={self.patch_size} is that of images. Pass image_shape, or the number "
+                "of features of a token as patch_size."
+            )
         return {
             "d_model": int(self.d_model),
             "n_layers": int(self.n_layers),

@@ -11,6 +11,7 @@ from skbnn.export.emit import Store, accumulate, indent, lower
 from skbnn.export.program import C_TYPES, Buffer, Program, memory_of, numbers_text
 from skbnn.export.rows import input_dtype, make_test_rows
 from skbnn.export.runtime import in_order
+from skbnn.packed import PackedModel
 from skbnn.packed.checks import require
 from skbnn.packed.operation import Operation
 from skbnn.packed.values import IntStream, Reals, Scores
@@ -116,8 +117,12 @@ class Source:
         require(isinstance(name, str) and _NAME.fullmatch(name) is not None,
                 f"name={name!r} is no prefix of C names: letters, digits and single underscores, "
                 "beginning with a letter.")  # fmt: skip
+        require(isinstance(model, PackedModel),
+                f"{type(model).__name__} is no packed model; pass estimator.packed_.")  # fmt: skip
         require(not proba or model.probability_scale is not None,
                 "This model gives no probabilities; export it with proba=False.")  # fmt: skip
+        require(not proba or model.probability_scale <= float(np.finfo(np.float32).max),
+                "The probability scale is beyond float32; export it with proba=False.")  # fmt: skip
         parts = [part for operation in model.operations for part in _parts(operation)]
         for part in parts:
             _refuse_reals(part)

@@ -17,6 +17,8 @@ from skbnn.packed import (
     SoftmaxShare,
 )
 
+_FAR = 1 << 30
+
 __all__ = ["emit_rule"]
 
 _LEAST = """\
@@ -49,7 +51,8 @@ def _(rule: ScoreThreshold, program, label, n_tokens):
 
 @emit_rule.register
 def _(rule: RowMaximum, program, label, n_tokens):
-    limits = program.table(f"{label}_limits", rule.limits)
+    # No count is as large; the sum could be.
+    limits = program.table(f"{label}_limits", rule.limits.clip(-_FAR, _FAR))
     return f"{_LEAST.format(n_tokens=n_tokens)}limit = (int32_t)least + {limits.read('head')};"
 
 

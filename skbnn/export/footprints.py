@@ -228,7 +228,8 @@ class AccuracyWithin:
     """A scorer: accuracy, subject to a budget of bytes on a device.
 
     A model beyond the budget scores minus the factor by which it exceeds it, so that a search
-    prefers every model that fits to every one that does not, and smaller ones among the latter.
+    prefers every model that fits to every one that does not, and smaller ones among the latter. A
+    model that cannot be exported has no score: a search counts it as failed and ranks it last.
 
     Parameters
     ----------
@@ -236,6 +237,11 @@ class AccuracyWithin:
         Most bytes of flash and of RAM; None is no limit.
     target : str, default="cortex-m0plus"
         As for :func:`footprint`.
+
+    Raises
+    ------
+    ValueError
+        If the target is unknown; when called, if the model cannot be exported.
 
     Examples
     --------
@@ -257,10 +263,15 @@ class AccuracyWithin:
     ram: int | None = None
     target: str = "cortex-m0plus"
 
+    def __post_init__(self):
+        _target(self.target)
+
     def __call__(self, estimator, X, y):
         """Return the score of a fitted estimator, or of a pipeline that ends in one."""
         last = estimator[-1] if hasattr(estimator, "steps") else estimator
-        needed = footprint(last.packed_, self.target)
+        packed = getattr(last, "packed_", None)
+        require(packed is not None, f"{type(last).__name__} has no packed model to measure.")
+        needed = footprint(packed, self.target)
         sizes = ((needed.flash_nbytes, self.flash), (needed.ram_nbytes, self.ram))
         excess = max((size / most for size, most in sizes if most is not None), default=0.0)
         return float(estimator.score(X, y)) if excess <= 1 else -excess

@@ -118,6 +118,8 @@ def _(operation: TokenBits, program, store=None):
     label, n_bits = program.label(), len(operation.owners)
     n_tokens, length = operation.counts.size, operation.length
     program.need("take", "writer", "fill")
+    if not n_bits:
+        return program.function(label, operation.takes, operation.gives, _NO_BITS)
     owners = program.table(f"{label}_owners", operation.owners)
     body = f"""\
 for (token = 0; token < {n_tokens}u; ++token) {{

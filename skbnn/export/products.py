@@ -63,6 +63,12 @@ def _(output: SignThreshold, program, label, store):
 def _(output: LevelCodes, program, label, store):
     program.need("writer")
     n_steps, n_units = output.thresholds.shape
+    if n_steps == 0:
+        pushes = (
+            f"@push(out + {plane}, {output.codes[0] >> plane & 1}u, 1u);"
+            for plane in range(len(output.scales))
+        )
+        return "\n".join(["(void)sum;", *pushes])
     thresholds = program.table(f"{label}_thresholds", output.thresholds)
     changes = program.table(f"{label}_changes", [a ^ b for a, b in pairwise(output.codes)])
     met = f"sum >= {thresholds.read(f'(step * {n_units}u + unit)')}"

@@ -108,7 +108,7 @@ class Buffer:
     name : str
         What the forward pass calls it.
     first, last : int or None
-        The calls between which it is alive; None where its memory is the caller's.
+        The calls between which it is alive; None before it is mentioned.
     """
 
     memory: Memory

@@ -19,15 +19,19 @@ def make_test_rows(model, rows):
     """Return rows in the type in which C reads them."""
     dtype = input_dtype(model)
     if rows is not None:
-        return as_input(rows, dtype)
+        rows = as_input(rows, dtype)
+        require(len(rows) >= 1, "test_rows must hold a row at least; None takes rows at random.")
+        return rows
     rng, shape = np.random.default_rng(0), (_N_TEST_ROWS, model.n_features)
     if dtype == np.uint8:
         return rng.integers(0, 256, shape, np.uint8)
     # Values at thresholds, where a comparison could go wrong, and around them.
     thresholds = model.operations[0].thresholds
     thresholds = thresholds if len(thresholds) else np.zeros(1, np.float32)
-    spread = np.float32(thresholds.std()) * rng.standard_normal(shape, np.float32)
-    return rng.choice(thresholds, shape) + spread * (rng.random(shape) < 0.5)
+    spread = thresholds.std(dtype=np.float64) * rng.standard_normal(shape, np.float32)
+    rows = rng.choice(thresholds, shape) + spread * (rng.random(shape) < 0.5)
+    most = np.finfo(np.float32).max
+    return np.clip(rows, -most, most).astype(np.float32)
 
 
 def as_input(X, dtype):
@@ -56,5 +60,7 @@ def as_input(X, dtype):
     if dtype == np.uint8:
         require(bool((rows == X).all()), "This model reads bytes: X must hold whole numbers from 0 "
                 "to 255.")  # fmt: skip
-    require(bool(np.isfinite(rows).all()), "Input X contains NaN or infinity.")
+    require(
+        bool(np.isfinite(rows).all()), "Input X contains NaN or infinity; fill it in, or clip it."
+    )
     return rows

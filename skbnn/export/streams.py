@@ -28,7 +28,7 @@ def _row_of_place(value, program, n_places):
 @_row_of_place.register
 def _(value: BitCode, program, n_places):
     n_words, planes = n_words32(value.n_bits), len(value.scales)
-    if value.n_bits % 32 == 0 and planes == 1:
+    if value.n_bits and value.n_bits % 32 == 0 and planes == 1:
         return f"const uint32_t *const row = in + place * {n_words}u;", ()
     program.need("copy")
     statements = f"""\

@@ -27,7 +27,10 @@ def thresholds_by_feature(encoding):
     -------
     thresholds : list of ndarray
     """
-    raise TypeError(f"{type(encoding).__name__} has no thresholds: the inputs are no bits.")
+    raise TypeError(
+        f"{type(encoding).__name__} has no thresholds. Fit with encoding='thermometer' and a "
+        "technique whose inputs are bits."
+    )
 
 
 @thresholds_by_feature.register

@@ -51,7 +51,10 @@ def weights_of(operation):
     -------
     weights : float ndarray of shape (n_units, n_inputs)
     """
-    raise TypeError(f"The weights of {type(operation).__name__} cannot be shown.")
+    raise TypeError(
+        f"The first layer, {type(operation).__name__}, has no weights that see a whole row; they "
+        "cannot be shown."
+    )
 
 
 @weights_of.register(BinaryLinear)

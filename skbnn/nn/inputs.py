@@ -350,4 +350,6 @@ def _moments(X, y, sample_weight, n_channels):
     of_columns = np.tile(means, of_channels[0])
     variances = average(lambda values: np.square(values - of_columns))
     used = np.flatnonzero(used).astype(np.int32)
-    return used, means.astype(np.float32), (1 / np.sqrt(variances)).astype(np.float32)
+    # Features that hardly vary would be scaled beyond float32.
+    scales = np.minimum(1 / np.sqrt(variances), np.finfo(np.float32).max)
+    return used, means.astype(np.float32), scales.astype(np.float32)

@@ -51,7 +51,12 @@ _REGULARIZERS = {"l2": l2, "bipolar": bipolar}
 
 
 def make_loss(loss):
-    """Return the loss of a name; a callable is returned as it is."""
+    """Return the loss of a name; a callable is returned as it is, but a class is refused."""
+    if isinstance(loss, type):
+        raise TypeError(
+            "A loss is called with scores and classes: pass an object, such as "
+            f'{loss.__name__}(reduction="none"), and not its class.'
+        )
     return named("loss", _LOSSES, loss)
 
 

@@ -4,7 +4,7 @@ __all__ = ["named"]
 
 
 def named(role, known, choice):
-    """Return what a built-in name stands for; anything but a string is returned as it is.
+    """Return what a built-in name stands for; a choice of the user's own is returned as it is.
 
     Parameters
     ----------
@@ -12,7 +12,7 @@ def named(role, known, choice):
         What is chosen, for the error.
     known : dict
         Built-in choices by name.
-    choice : str or object
+    choice : str or callable
         A name, or a choice of the user's own.
 
     Returns
@@ -23,9 +23,13 @@ def named(role, known, choice):
     ------
     ValueError
         If the name is unknown; the message lists the known ones.
+    TypeError
+        If the choice is neither a name nor callable.
     """
-    if not isinstance(choice, str):
+    if callable(choice):
         return choice
+    if not isinstance(choice, str):
+        raise TypeError(f"A {role} is a name, a class or a function, got {choice!r}.")
     if choice not in known:
         raise ValueError(f"Unknown {role} {choice!r}; known are {', '.join(map(repr, known))}.")
     return known[choice]

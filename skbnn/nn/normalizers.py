@@ -32,7 +32,7 @@ class BatchNorm(nn.Module):
     -----
     Running statistics move by a tenth of the way with every batch. With weights, the variance is
     corrected by ``n / (n - 1)``, n the sum of the weights in the batch: a weight of 2 counts as
-    two rows.
+    two rows. A batch of one row, which has no variance, is normalised by the running statistics.
 
     References
     ----------
@@ -64,11 +64,11 @@ class BatchNorm(nn.Module):
         -------
         y : Tensor of shape (n, n_units)
         """
-        if not self.training:
+        if self.training and self.processes.count > 1:
+            return self._shared(z, sample_weight)
+        if not self.training or len(z) == 1:
             y = (z - self.mean) / torch.sqrt(self.var + self.eps)
             return y * self.gamma + self.beta
-        if self.processes.count > 1:
-            return self._shared(z, sample_weight)
         if sample_weight is None:
             return F.batch_norm(
                 z, self.mean, self.var, self.gamma, self.beta, True, self.momentum, self.eps

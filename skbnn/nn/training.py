@@ -251,8 +251,8 @@ class Run:
     Raises
     ------
     ValueError
-        If the technique names an unknown loss, optimizer or regularizer; while training, if a
-        weight is no longer finite after an epoch.
+        If the technique names an unknown loss, optimizer or regularizer; while training, if the
+        loss, a weight or a statistic is no longer finite after an epoch.
     """
 
     def __init__(self, network, examples, technique, settings, generator):
@@ -289,7 +289,7 @@ class Run:
             # Not fit or partial_fit: both swallow an interrupt and return a half-trained network.
             with self.threads():
                 self.net.fit_loop(self.examples, epochs=1)
-            self._check_finite()
+            self._check_finite(self.net.history[-1, "train_loss"])
             before, signs = signs, self._signs()
             self.flip_ratios.append(_flip_ratio(before, signs))
             loss = self.net.history[-1, "train_loss"]
@@ -318,12 +318,14 @@ class Run:
         """Return the signs of all latent weights, tensor by tensor."""
         return [weight.detach() >= 0 for weight in self.latent]
 
-    def _check_finite(self):
+    def _check_finite(self, loss):
         """Refuse a network that has diverged: signs of NaN look like any others."""
-        if not all(bool(p.isfinite().all()) for p in self.net.module_.parameters()):
+        module = self.net.module_
+        tensors = [*module.parameters(), *module.buffers()]
+        if not (math.isfinite(loss) and all(bool(t.isfinite().all()) for t in tensors)):
             raise ValueError(
-                "Training diverged: weights are not finite. Lower learning_rate_init, or scale "
-                "features with very large values."
+                "Training diverged: weights, statistics or the loss are not finite. Lower "
+                "learning_rate_init, or scale features with very large values."
             )
 
     def optimizer_arrays(self):

@@ -122,13 +122,15 @@ class NearestCentroid(_Nearest):
         return Raw(self.centroids.shape[1])
 
     def prepare_distances(self, kernels, real=np.float64):
-        """Return the function from rows to float64 Euclidean distances from every centroid."""
-        centroids = self.centroids.astype(real)
+        """Return the function from rows to Euclidean distances from every centroid."""
+        # Far from the origin the squares would cancel.
+        middle = self.centroids.mean(0, dtype=np.float64).astype(real)
+        centroids = self.centroids.astype(real) - middle
         norms = np.square(centroids).sum(1)
 
         def distances(rows):
             refuse_not_finite(rows)
-            rows = rows.astype(real, copy=False)
+            rows = rows.astype(real, copy=False) - middle
             squares = np.square(rows).sum(1)[:, None] - 2 * rows @ centroids.T + norms
             return np.sqrt(np.maximum(squares, 0, out=squares), out=squares)
 

@@ -103,12 +103,14 @@ def from_container(name, data):
     ValueError
         If the file is no container of this kind, or damaged.
     """
-    require(data.startswith(_START, 8), "it does not begin as such a file does.")
+    begins = data.startswith(_START, 8)
+    require(begins, "it does not begin as such a file does; pickle and joblib read their own.")
     require(data[_DIGITS] == _digest(data), "its checksum does not match: it is damaged.")
     header, body = _split(data)
     entries = header.pop("__metadata__")
     known = set(entries) == {"sha256", name} and isinstance(entries[name], str)
-    require(known, "its container has missing or unknown metadata.")
+    kinds = ", ".join(map(repr, sorted({*entries} - {"sha256"})))
+    require(known, f"its container has missing or unknown metadata: [{kinds}], not {name!r}.")
     return entries[name], partial(_arrays, header, body)
 
 
@@ -124,8 +126,15 @@ def replace_file(path, data, temporary=None):
     temporary : str, default=None
         Ending of the file that is written first; drawn by default. With one of its own, what a
         killed process leaves behind is overwritten by the next one.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file's folder does not exist.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} in.")
     new = path.with_name(f".{path.name}.{temporary or secrets.token_hex(8)}")
     try:
         with open(new, "wb" if temporary else "xb") as file:

@@ -12,6 +12,7 @@ import numpy as np
 __all__ = ["DISTINCT_VALUES", "distinct_values"]
 
 DISTINCT_VALUES = 1 << 14
+_COLUMNS = 4096
 _NONE = np.empty(0, np.float32)
 
 
@@ -40,7 +41,11 @@ def _of_bytes(blocks, n_columns):
     places = 256 * np.arange(n_columns)
     seen = np.zeros(256 * n_columns, bool)
     for block in blocks:
-        seen |= np.bincount((block + places).ravel(), minlength=len(seen)) > 0
+        for start in range(0, n_columns, _COLUMNS):
+            some = slice(start, start + _COLUMNS)
+            part = seen[256 * some.start : 256 * some.stop]
+            values = block[:, some] + (places[some] - places[start])
+            part |= np.bincount(values.ravel(), minlength=len(part)) > 0
     return [np.flatnonzero(found).astype(np.uint8) for found in seen.reshape(n_columns, 256)]
 
 

@@ -33,8 +33,9 @@ PIXEL_SCALES, PIXEL_OFFSET = tuple(1 << k for k in range(8)), 255
 """What the digits of a pixel are worth, in halves, once each is -1 or +1."""
 
 _NOT_FINITE = {
-    1: "Input X contains NaN.",
-    2: "Input X contains infinity or a value too large for dtype('float32').",
+    1: "Input X contains NaN. Fill in missing values first, for example with scikit-learn's "
+    "SimpleImputer.",
+    2: "Input X contains infinity or a value too large for dtype('float32'). Clip or scale it.",
 }
 
 
@@ -191,7 +192,7 @@ def refuse_not_finite(X):
 @register("standardize")
 @dataclass(frozen=True, eq=False)
 class Standardize(Operation):
-    """Standardised features: ``(x - mean) * scale`` in float64, constant features left out.
+    """Standardised features: ``(x - mean) * scale``, constant features left out.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ from skbnn.packed.operation import OPERATIONS
 from skbnn.packed.values import BitCode, BitImage, BitMatrix, IntStream, Reals
 from skbnn.packed.windows import Window
 
-__all__ = ["FORMAT_VERSION", "arrays_of", "from_bytes", "load", "save", "to_bytes"]
+__all__ = ["FORMAT_VERSION", "arrays_of", "from_bytes", "is_same", "load", "save", "to_bytes"]
 
 FORMAT_VERSION = 1
 _DTYPES = ("U8", "I16", "I32", "I64", "U64", "F32")
@@ -94,7 +94,10 @@ def load(path, backend="auto"):
     try:
         return from_bytes(data, backend)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{os.fspath(path)} is not a usable skbnn model: {error}") from error
+        raise ValueError(
+            f"{os.fspath(path)} is not a usable skbnn model: {error} If PackedModel.save has "
+            "written it, copy it or write it once more."
+        ) from error
 
 
 def to_bytes(model):
@@ -114,10 +117,7 @@ def to_bytes(model):
     ValueError
         If the class labels are neither strings nor numbers, or take more than 16 MiB.
     """
-    arrays = {}
-    operations = []
-    for index, operation in enumerate(model.operations):
-        operations.append(_encode(operation, f"{index}", arrays))
+    operations, arrays = _contents(model)
     metadata = {
         "format_version": FORMAT_VERSION,
         "skbnn_version": _version(),
@@ -126,6 +126,26 @@ def to_bytes(model):
         "probability_scale": model.probability_scale,
     }
     return to_container("skbnn", json_text(metadata), arrays)
+
+
+def is_same(model, other):
+    """Whether two models have equal operations, labels and probability scales."""
+    return _compared(model) == _compared(other)
+
+
+def _contents(model):
+    """Return the JSON form of a model's operations, and their arrays by name."""
+    arrays = {}
+    return [_encode(op, f"{i}", arrays) for i, op in enumerate(model.operations)], arrays
+
+
+def _compared(model):
+    """Return what two equal models have in common; labels may be such as no file can hold."""
+    operations, arrays = _contents(model)
+    contents = {name: (a.dtype, a.shape, a.tobytes()) for name, a in arrays.items()}
+    labels = model.classes
+    kind = "str" if labels.dtype.kind in "UT" else labels.dtype.name
+    return operations, contents, kind, labels.tolist(), model.probability_scale
 
 
 def from_bytes(data, backend="auto"):

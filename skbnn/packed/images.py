@@ -200,7 +200,7 @@ class ImagePlanes(Operation):
 @register("image-standardize")
 @dataclass(frozen=True, eq=False)
 class ImageStandardize(Operation):
-    """Standardised pixels: ``(x - mean) * scale`` in float64, constant channels left out.
+    """Standardised pixels: ``(x - mean) * scale``, constant channels left out.
 
     Parameters
     ----------

@@ -10,6 +10,8 @@ The contracts that everything rests on:
 * From the input bits to the class scores all arithmetic is on integers and does not depend on
   how many rows are in the batch or in which order. Floats only turn scores into logits
   and probabilities.
+* Sums of real numbers, where a technique has them, are summed by BLAS, in an order that depends on
+  the rows of a batch: their last digits are no contract.
 * Ties go to the lowest class index.
 * Accumulators are proved to fit their integer type when the model is built or loaded.
 """
@@ -54,8 +56,8 @@ class PackedModel(Immutable):
         where Numba is missing).
     precision : {"float64", "float32"}, default="float64"
         In what real operations compute; coded ones are exact integers in any case. In float32
-        they are about twice as fast, but the last digits of a row's scores then depend on the
-        batch it is in. ``dataclasses.replace(model, precision="float32")`` changes it.
+        they are about twice as fast, and less exact; a file does not keep it.
+        ``dataclasses.replace(model, precision="float32")`` changes it.
 
     Examples
     --------
@@ -122,9 +124,16 @@ class PackedModel(Immutable):
         """Whether two models are the same program with the same classes."""
         if not isinstance(other, PackedModel):
             return NotImplemented
-        from skbnn.packed.format import to_bytes
+        from skbnn.packed.format import is_same
 
-        return to_bytes(self) == to_bytes(other)
+        return is_same(self, other)
+
+    def __repr__(self):
+        """Return the sizes in one line; :meth:`summary` tells more."""
+        return (
+            f"PackedModel({self.n_features} features, {len(self.classes)} classes, "
+            f"{len(self.operations)} operations, {self.nbytes:,} bytes)"
+        )
 
     @property
     def n_features(self):
@@ -228,11 +237,30 @@ class PackedModel(Immutable):
         ValueError
             If the model's scores are no logits (K-means).
         """
-        if self.probability_scale is None:
-            raise ValueError("This model gives no probabilities; use predict or scores.")
-        logits = self._real_scores(X, n_jobs, self.probability_scale)
-        powers = np.exp(logits - logits.max(1, keepdims=True))
+        powers = np.exp(self._logits(X, n_jobs))
         return powers / powers.sum(1, keepdims=True)
+
+    def predict_log_proba(self, X, *, n_jobs=1):
+        """Return the logarithm of class probabilities, finite for all scores.
+
+        Parameters
+        ----------
+        X : array-like or sparse array of shape (n_samples, n_features)
+            Rows.
+        n_jobs : int, default=1
+            Threads that share the rows; -1 for one on each core.
+
+        Returns
+        -------
+        log_probabilities : float64 ndarray of shape (n_samples, n_classes)
+
+        Raises
+        ------
+        ValueError
+            If the model's scores are no logits (K-means).
+        """
+        logits = self._logits(X, n_jobs)
+        return logits - np.log(np.exp(logits).sum(1, keepdims=True))
 
     def _run(self, run, X, n_jobs):
         """Apply a function of the model to rows; a thread gets work for some milliseconds."""
@@ -259,6 +287,13 @@ class PackedModel(Immutable):
         largest = np.empty(len(scores), np.intp)
         self._first_largest(scores, largest)
         return self.classes[largest]
+
+    def _logits(self, X, n_jobs):
+        """Return logits, less the largest of the row."""
+        if self.probability_scale is None:
+            raise ValueError("This model gives no probabilities; use predict or scores.")
+        logits = self._real_scores(X, n_jobs, self.probability_scale)
+        return logits - logits.max(1, keepdims=True)
 
     def _real_scores(self, X, n_jobs, unit):
         return self.scores(X, n_jobs=n_jobs).astype(np.float64) * unit

@@ -97,7 +97,7 @@ class Window:
         return np.array([*starts, len(start)], np.int64), taps
 
 
-def pool(images, sizes, join=np.maximum):
+def pool(images, sizes):
     """Return images pooled.
 
     Parameters
@@ -107,8 +107,6 @@ def pool(images, sizes, join=np.maximum):
     sizes : tuple of two ints
         Height and width of the pool, which is also the step. Lines and columns that fill no pool
         are left out.
-    join : ufunc, default=numpy.maximum
-        What becomes of two neighbours.
 
     Returns
     -------
@@ -122,7 +120,7 @@ def pool(images, sizes, join=np.maximum):
     pooled = cut[:, ::height, ::width].copy()
     for i in range(height):
         for j in range(width):
-            join(pooled, cut[:, i::height, j::width], out=pooled)
+            np.maximum(pooled, cut[:, i::height, j::width], out=pooled)
     return pooled
 
 

@@ -130,6 +130,13 @@ class Technique:
         """Refuse what no training could mean."""
         if not 0 <= self.distillation <= 1:
             raise ValueError(f"distillation must be in [0, 1], got {self.distillation}.")
+        if self.distillation and self.starts_from is None:
+            raise ValueError(
+                f"distillation={self.distillation} needs a teacher: set starts_from, or leave "
+                "distillation at 0."
+            )
+        if self.latent_clip is not None and not self.latent_clip > 0:
+            raise ValueError(f"latent_clip must be positive or None, got {self.latent_clip}.")
         if not self.share >= 0:
             raise ValueError(f"share must not be negative, got {self.share}.")
 

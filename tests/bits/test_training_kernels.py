@@ -59,6 +59,15 @@ def test_pool_and_spread(kernels, rng, guarded, frozen, pool, n_units):
     np.testing.assert_array_equal(places, expected)
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_pools_of_no_finite_sum(kernels, guarded, frozen, value):
+    sums = frozen(np.full((1, 2, 4, 3), value, np.float32))
+    out, winners = guarded((1, 1, 2, 3), np.float32), guarded((1, 1, 2, 3), np.uint16)
+    kernels.pool_sums(sums, 2, 2, out, winners)
+    np.testing.assert_array_equal(out, np.full(out.shape, value))
+    assert not winners.any()
+
+
 @pytest.mark.parametrize("n_rows", [1, 2, 63, 64, 200])
 def test_moments_do_not_suffer_from_a_large_mean(kernels, rng, guarded, frozen, n_rows):
     x = rng.normal(size=(n_rows, 37)).astype(np.float32) + np.float32(10_000)

@@ -128,13 +128,16 @@ def test_another_fit_does_not_go_on(few, tmp_path, monkeypatch):
         with pytest.raises(ValueError, match=f"(?s)another fit: .*{message}.*remove the file"):
             est.set_params(checkpoint=path).fit(*data)
         assert not hasattr(est, "n_features_in_")
+    with pytest.raises(ValueError, match="Classifier, not BinaryCNNClassifier. Fit as it"):
+        BinaryCNNClassifier((4,), random_state=0, checkpoint=path).fit(X, y)
     monkeypatch.setattr("skbnn.estimators._checkpoint.version", lambda name: "9.9")
     with pytest.raises(ValueError, match=r"torch was [\d.]+\S*, and is 9\.9"):
         mlp(checkpoint=path).fit(X, y)
     monkeypatch.undo()
     assert path.read_bytes() == content
     # What does not change the model may change, and the order of rows never did.
-    est = mlp(checkpoint=path, n_jobs=2, verbose=1).fit(X[::-1], y[::-1])
+    changed = {"n_jobs": 2, "verbose": 1, "hidden_layer_sizes": list(mlp().hidden_layer_sizes)}
+    est = mlp(checkpoint=path).set_params(**changed).fit(X[::-1], y[::-1])
     assert learned(est) == learned(mlp().fit(X, y))
 
 

@@ -1,7 +1,11 @@
 """Training that goes on, and training that stops: partial_fit, warm_start, early stopping."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
+from sklearn.base import clone
 
 from skbnn import (
     BinaryCNNClassifier,
@@ -207,6 +211,54 @@ def test_training_goes_on_with_the_same_architecture_only(estimator, changed, di
     est.set_params(warm_start=False).fit(X[:200], y[:200])
 
 
+@pytest.mark.parametrize("technique", TRAINED)
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        BinaryLogisticRegression(),
+        BinaryMLPClassifier((8,)),
+        BinaryCNNClassifier((4,)),
+        BinaryTransformerClassifier(8, n_layers=1, n_heads=2),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_a_stream_takes_a_single_row(estimator, technique, digits):
+    X, _, y, _ = digits
+    est = clone(estimator).set_params(technique=technique, random_state=0)
+    est.partial_fit(X[:100], y[:100], classes=LABELS)
+    for index in ([0], [0, 0]):
+        est.partial_fit(X[index], y[index])
+    assert est.n_iter_ == 3
+    assert np.isfinite(est.decision_function(X[:50])).all()
+    scores = est.to_torch()(torch.tensor(X)).numpy()
+    np.testing.assert_allclose(est.packed_.scores(X), scores, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("other", ["bop", replace(get_technique("bnn"), optimizer="adamax")])
+def test_a_stream_goes_on_with_another_optimizer(other, digits):
+    X, _, y, _ = digits
+    for before, after in (("bnn", other), (other, "bnn")):
+        est = mlp(technique=before).partial_fit(X, y, classes=LABELS)
+        est.set_params(technique=after).partial_fit(X, y).partial_fit(X, y)
+        assert est.n_iter_ == 3
+
+
+def test_a_stream_cannot_begin_without_training(digits):
+    X, X_test, y, y_test = digits
+    est = mlp(technique="posttraining")
+    with pytest.raises(ValueError, match="a stream cannot begin with it. Call fit first"):
+        est.partial_fit(X, y, classes=LABELS)
+    assert not hasattr(est, "packed_")
+    assert est.fit(X, y).partial_fit(X, y).score(X_test, y_test) > 0.6
+
+
+def test_changed_parameters_are_named(digits):
+    X, _, y, _ = digits
+    est = mlp(max_iter=1).fit(X, y).set_params(n_thresholds=5, hidden_layer_sizes=(8,))
+    with pytest.raises(ValueError, match="before: hidden_layer_sizes, n_thresholds. Set them back"):
+        est.partial_fit(X, y)
+
+
 @pytest.mark.parametrize("technique", ["float", "bnn"])
 def test_training_that_diverges_is_refused(technique, digits):
     X, _, y, _ = digits
@@ -214,6 +266,13 @@ def test_training_that_diverges_is_refused(technique, digits):
     with pytest.raises(ValueError, match="Training diverged.*learning_rate_init"):
         est.fit(X, y)
     assert not hasattr(est, "packed_")
+
+
+def test_statistics_that_diverge_are_refused(digits):
+    X, _, y, _ = digits
+    est = BinaryCNNClassifier((4, 4), technique="reste", learning_rate_init=1e20, random_state=0)
+    with pytest.raises(ValueError, match=r"Training diverged: weights, statistics or the loss"):
+        est.fit(X[:300], y[:300])
 
 
 @pytest.mark.parametrize("make", [mlp, KMeansClassifier])

@@ -153,3 +153,11 @@ def test_bad_parameters(params, message):
     X, y = rows_of(np.random.default_rng(0), 20, 16)
     with pytest.raises(ValueError, match=message):
         new(**params).fit(X, y)
+
+
+def test_patches_with_a_height_need_images():
+    X, y = rows_of(np.random.default_rng(0), 20, 12)
+    with pytest.raises(ValueError, match=r"patch_size=\(2, 4\) is that of images. Pass image_shap"):
+        new(patch_size=(2, 4)).fit(X, y)
+    a, b = (new(patch_size=size).fit(X, y).packed_ for size in (4, (1, 4)))
+    assert a == b

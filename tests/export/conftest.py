@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -15,9 +16,13 @@ from skbnn.packed import (
     BitCode,
     BitMatrix,
     EachPlace,
+    LevelCodes,
     PackedModel,
     Reals,
     Residual,
+    RowMaximum,
+    Thermometer,
+    TokenBits,
 )
 
 MAIN = """\
@@ -92,7 +97,43 @@ def build_wide_places(rng):
     return first, project, again, small.last(rng, again.gives, 3)
 
 
+def build_empty_tokens(rng):
+    """Tokens without bits, whose product is that of no inputs."""
+    first, places = small.thermometer(rng), (2, 2)
+    none = Thermometer(np.zeros(first.takes.width, np.uint8), np.empty(0, np.float32))
+    tokens = TokenBits(np.empty(0, np.uint8), places)
+    thresholds = small.SignThreshold(rng.integers(0, 2, 32).astype(np.int16))
+    matrix = BitMatrix(np.empty((1, 32, 0), np.uint64), 0)
+    product = small.BinaryLinear(matrix, tokens.gives.of_place(places), thresholds)
+    into = EachPlace(product, places)
+    middle = EachPlace(small.hidden(rng, BitCode(32), 128), places)
+    return none, tokens, into, middle, small.last(rng, middle.gives, 3)
+
+
+def build_one_level(rng):
+    """Units whose activation has one level, and is met without a comparison."""
+    first = small.thermometer(rng)
+    levels = LevelCodes(np.empty((0, 5), np.int16), np.zeros(1, np.uint64), (2,), (1, 3), 0)
+    middle = small.BinaryLinear(small.sign_matrix(rng, 5, first.gives.n_bits), first.gives, levels)
+    return first, middle, small.last(rng, middle.gives, 3)
+
+
+def build_far_limits(rng):
+    """Attention to all tokens: limits that no sum may be formed with."""
+    operations = []
+    for part in build_other_rules(rng, "row-max"):
+        if isinstance(part, Residual):
+            far = RowMaximum(np.full(2, np.iinfo(np.int32).max, np.int32))
+            branch = [replace(p, rule=far) if isinstance(p, Attention) else p for p in part.branch]
+            part = replace(part, branch=tuple(branch))
+        operations.append(part)
+    return tuple(operations)
+
+
 ODD = {
+    "empty-tokens": build_empty_tokens,
+    "one-level": build_one_level,
+    "far-limits": build_far_limits,
     "odd-branches": build_odd_branches,
     "wide-places": build_wide_places,
     "threshold": lambda rng: build_other_rules(rng, "threshold"),

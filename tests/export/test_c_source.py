@@ -12,7 +12,7 @@ from skbnn import (
     BinaryMLPClassifier,
     BinaryTransformerClassifier,
 )
-from skbnn.export import to_c, to_c_files
+from skbnn.export import CompiledModel, to_c, to_c_files
 from skbnn.packed import PackedModel
 
 WARNINGS = (
@@ -224,9 +224,18 @@ def test_bad_names(models, name):
         to_c(models["mlp"][0], name)
 
 
+def test_an_estimator_is_no_model(models):
+    for call in (to_c, CompiledModel):
+        with pytest.raises(ValueError, match=r"Classifier is no packed model; pass estimator\.pac"):
+            call(BinaryMLPClassifier(), *["net"][: call is to_c])
+
+
 def test_no_probabilities(models):
     with pytest.raises(ValueError, match="proba=False"):
         to_c(models["codewords"][0], "net", proba=True)
+    model, _ = models["mlp"]
+    with pytest.raises(ValueError, match="scale is beyond float32"):
+        to_c(PackedModel(model.operations, model.classes, 1e60), "net", proba=True)
 
 
 def test_labels_cannot_become_code(models, tmp_path, compile_c, run_c):
@@ -237,8 +246,16 @@ def test_labels_cannot_become_code(models, tmp_path, compile_c, run_c):
     assert run_c(compile_c(tmp_path, ["gcc", *C99])) == ""
 
 
+def test_features_near_the_end_of_float32():
+    X = np.array([[-3e38, 1.0], [3e38, 2.0], [1e20, 3.0], [-1e20, 0.0]])
+    est = BinaryLogisticRegression(max_iter=1, random_state=0).fit(X, [0, 1, 0, 1])
+    assert "float" in to_c(est.packed_, "net")
+
+
 def test_rows_of_the_self_test_are_checked(models):
     model, X = models["planes"]
+    with pytest.raises(ValueError, match="test_rows must hold a row at least"):
+        to_c(model, "net", test_rows=X[:0])
     with pytest.raises(ValueError, match="whole numbers from 0 to 255"):
         to_c(model, "net", test_rows=X + 0.5)
 

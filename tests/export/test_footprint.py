@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -75,6 +76,17 @@ def test_unknown_target(models):
     for call in (footprint, measure):
         with pytest.raises(ValueError, match="Unknown target 'z80'; known are cortex-m0plus"):
             call(models["mlp"][0], "z80")
+    with pytest.raises(ValueError, match="Unknown target 'z80'"):
+        AccuracyWithin(flash=1000, target="z80")
+
+
+def test_only_packed_models_are_measured(digits):
+    X, _, y, _ = digits
+    with pytest.raises(ValueError, match="DummyClassifier has no packed model to measure"):
+        AccuracyWithin(flash=1000)(DummyClassifier().fit(X, y), X, y)
+    est = BinaryLogisticRegression(max_iter=1).fit(X, y)
+    with pytest.raises(ValueError, match=r"is no packed model; pass estimator\.packed_"):
+        footprint(est)
 
 
 def test_a_search_within_a_budget(digits):

@@ -91,6 +91,13 @@ def test_means_and_scales_of_weights_are_those_of_repetitions():
     assert not np.array_equal(a.scales, plain.scales)
 
 
+def test_features_that_hardly_vary_have_a_finite_scale():
+    X = np.array([[0.0, 1e-44], [1.0, 0.0], [2.0, 0.0]], np.float32)
+    operation = fit_input(get_technique("float"), X, np.zeros(3, int), np.ones(3), 1).operation
+    assert np.isfinite(operation.scales).all()
+    assert operation.scales[1] > 1e38
+
+
 def test_thresholds_do_not_depend_on_weights():
     X = table()
     a, b = fitted("bnn", X), fitted("bnn", X, np.linspace(1, 9, 60))

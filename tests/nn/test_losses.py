@@ -1,5 +1,6 @@
 """Losses and regularizers against their formulas."""
 
+import pytest
 import torch
 
 from skbnn.nn.losses import bipolar, distillation, make_loss
@@ -12,6 +13,11 @@ def test_losses():
     torch.testing.assert_close(hinge, torch.tensor([(0 + 0.25 + 1) / 3, (2.25 + 0 + 0) / 3]))
     entropy = make_loss("cross_entropy")(scores, y)
     torch.testing.assert_close(entropy, -torch.log_softmax(scores, 1)[[0, 1], y])
+
+
+def test_a_class_is_no_loss():
+    with pytest.raises(TypeError, match="pass an object, such as CrossEntropyLoss"):
+        make_loss(torch.nn.CrossEntropyLoss)
 
 
 def test_distillation_is_the_cross_entropy_of_the_teacher():

@@ -34,6 +34,19 @@ def test_weights_are_repetitions():
     assert not torch.allclose(weighted, unweighted, atol=0.1)
 
 
+@pytest.mark.parametrize("weight", [None, torch.tensor([3.0])])
+def test_one_row_is_normalised_by_the_running_statistics(weight):
+    norm, z = trained(dtype=torch.float32), rows(1)
+    expected, before = norm(z), (norm.mean.clone(), norm.var.clone())
+    z.requires_grad_()
+    found = norm.train()(z, weight)
+    torch.testing.assert_close(found, expected)
+    assert torch.equal(norm.mean, before[0])
+    assert torch.equal(norm.var, before[1])
+    found.sum().backward()
+    torch.testing.assert_close(z.grad[0], norm.affine()[0].float())
+
+
 def test_equal_weights_change_nothing():
     z = rows(8)
     a, b = BatchNorm(4), BatchNorm(4)

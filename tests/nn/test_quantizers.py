@@ -100,6 +100,14 @@ def test_errors():
         make_quantizer("activations", "stochastic")
     with pytest.raises(TypeError, match="must derive from .*Quantizer, got Identity"):
         make_quantizer("weights", lambda **settings: torch.nn.Identity())
+    with pytest.raises(TypeError, match="must derive from .*Quantizer, got Hardtanh"):
+        make_quantizer("activations", torch.nn.Hardtanh)
+    with pytest.raises(TypeError, match="Pass the class SignWeights, not an object of it"):
+        make_quantizer("weights", SignWeights())
+    with pytest.raises(TypeError, match="quantizer of weights is a name, a class .*, got None"):
+        make_quantizer("weights", None)
+    with pytest.raises(TypeError, match="surrogate is a name, a class or a function, got None"):
+        make_quantizer("activations", "sign", surrogate=None)
 
 
 class OddColumnsUp(SignWeights):

@@ -65,6 +65,17 @@ def test_centroids_equal_their_definition():
     assert (scores[:, [2, 4]] < -distances.max(1, keepdims=True)).all()
 
 
+@pytest.mark.parametrize("offset", [0.0, 17e3, 1e5])
+def test_centroids_far_from_the_origin(offset):
+    rng = np.random.default_rng(0)
+    centroids = np.array([[0, 0, 0], [1, 1, 1]], np.float32) + np.float32(offset)
+    rows = np.repeat(centroids, 50, 0) + rng.normal(size=(100, 3)).astype(np.float32) / 8
+    operation = NearestCentroid(centroids, owners_of(0, 1), 2)
+    for real in (np.float64, np.float32):
+        scores = operation.prepare(None, real)(rows)
+        assert scores.argmax(1).tolist() == [0] * 50 + [1] * 50
+
+
 @pytest.mark.parametrize("distance", [0.0, 1e-30, 1.0, 1e20, 1e37])
 def test_a_class_without_centroids_is_never_nearest(distance):
     operation = NearestCentroid(np.zeros((1, 1), np.float32), owners_of(1), 2)

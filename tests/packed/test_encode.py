@@ -19,8 +19,10 @@ from skbnn.packed.values import BitCode, Raw, Reals
 
 STRATEGIES = ["distinct", "quantile", "uniform"]
 FLOAT32_MAX = float(np.finfo(np.float32).max)
-NAN = r"^Input X contains NaN\.$"
-INFINITE = r"^Input X contains infinity or a value too large for dtype\('float32'\)\.$"
+NAN = r"^Input X contains NaN\. Fill in missing values first, .*SimpleImputer\.$"
+INFINITE = (
+    r"^Input X contains infinity or a value too large for dtype\('float32'\)\. Clip or scale it\.$"
+)
 
 
 def defined_bits(X, counts, thresholds):

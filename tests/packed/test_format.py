@@ -200,7 +200,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(
 
 def test_paths_that_cannot_be_used(make_model, tmp_path):
     model, _ = make_model("mlp")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"no folder .*missing to write model\.skbnn in"):
         model.save(tmp_path / "missing" / "model.skbnn")
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match="irectory"):
@@ -232,6 +232,24 @@ def test_loading_takes_a_small_multiple_of_the_file(tmp_path):
     assert model.nbytes > 400_000
     assert kept < 3 * size
     assert peak < 5 * size
+
+
+def test_loading_thresholds_of_a_few_features_takes_little_memory(tmp_path):
+    counts = np.zeros(100_000, np.uint8)
+    counts[::50_000] = 255
+    limits = np.repeat(np.arange(255, dtype=np.float32), 2)
+    first = Thermometer(counts, limits)
+    scores = ClassScores(np.ones(2, np.int32), np.zeros(2, np.int32))
+    matrix = BitMatrix(pack_bits(np.ones((2, 510), bool))[None], 510)
+    path = tmp_path / "model.skbnn"
+    PackedModel((first, BinaryLinear(matrix, first.gives, scores)), np.arange(2)).save(path)
+    tracemalloc.start()
+    try:
+        load(path, backend="numpy")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 40 * path.stat().st_size
 
 
 READ_GOLDEN = """

@@ -288,6 +288,7 @@ def test_headers_that_are_not_ours(parts, refuse):
         (head[:-1], "delimiter"),
         (head[:-1] + b',"\xff":{}}', "utf-8"),
         (digits + b'"}}', "missing or unknown metadata"),
+        (digits + b'","skbnn-checkpoint":"{}"}}', r"metadata: \['skbnn-checkpoint'\], not 'skbnn'"),
         (digits + b'","skbnn":1}}', "missing or unknown metadata"),
         (digits + b'","skbnn":' + text.encode() + b',"more":"1"}}', "missing or unknown metadata"),
         (digits + b'","skbnn":"1"},"__metadata__":{"sha256":"","skbnn":"{}"}}', "repeated"),

@@ -204,12 +204,17 @@ def test_probabilities_of_far_scores_do_not_overflow(make_model):
     found = sharp.predict_proba(X)
     np.testing.assert_allclose(found.sum(1), 1.0, rtol=1e-12)
     assert set(found.ravel()) <= {0.0, 1.0, 0.5, 1 / 3}
+    logs = sharp.predict_log_proba(X)
+    assert np.isfinite(logs).all()
+    assert logs.min() < -1e5
+    np.testing.assert_allclose(np.exp(logs), found, rtol=1e-12)
 
 
 def test_scores_without_a_scale_are_no_logits(make_model):
     model, X = make_model("codewords")
-    with pytest.raises(ValueError, match="no probabilities"):
-        model.predict_proba(X)
+    for probabilities in (model.predict_proba, model.predict_log_proba):
+        with pytest.raises(ValueError, match="no probabilities"):
+            probabilities(X)
     np.testing.assert_array_equal(model.decision_function(X), model.scores(X))
 
 
@@ -266,8 +271,19 @@ def test_equal_means_the_same_program_and_classes(make_model):
     assert model != with_classes(model, np.array(["cat", "dog", "fox"]))
     assert model != PackedModel(model.operations, model.classes, 0.02)
     assert model != "mlp"
+    for labels in (np.array(["2026-01-01", "2026-01-02", "2026-01-03"], "M8[D]"),
+                   np.array([1, 2, 3], object)):  # fmt: skip
+        assert with_classes(model, labels) == with_classes(model, labels.copy())
+        assert with_classes(model, labels) != with_classes(model, np.array([1, 2, 3]))
     with pytest.raises(TypeError, match="unhashable"):
         hash(model)
+
+
+def test_repr_is_a_line(make_model):
+    model, _ = make_model("mlp")
+    sizes = f"{model.n_features} features, {len(model.classes)} classes"
+    operations = f"{len(model.operations)} operations, {model.nbytes:,} bytes"
+    assert repr(model) == f"PackedModel({sizes}, {operations})"
 
 
 def test_ill_assembled_models_are_refused(make_model):

@@ -145,16 +145,25 @@ def make_quantizer(role, quantizer, *, surrogate="identity", generator=None, n_u
     ValueError
         If the name is unknown.
     TypeError
-        If the callable does not make a :class:`Quantizer`, or makes one of activations that has
-        bits but no levels.
+        If it is a quantizer instead of its class; if the callable does not make a
+        :class:`Quantizer`, or makes one of activations that has bits but no levels.
     """
     quantizer = named(f"quantizer of {role}", _QUANTIZERS[role], quantizer)
     surrogate = make_surrogate(surrogate)
-    made = quantizer(surrogate=surrogate, generator=generator, n_units=n_units)
+    if isinstance(quantizer, Quantizer):
+        raise TypeError(
+            f"Pass the class {type(quantizer).__name__}, not an object of it: each layer has a "
+            f"quantizer of {role} of its own."
+        )
+    made = quantizer
+    # Another class may take other arguments.
+    if not isinstance(quantizer, type) or issubclass(quantizer, Quantizer):
+        made = quantizer(surrogate=surrogate, generator=generator, n_units=n_units)
     if not isinstance(made, Quantizer):
+        kind = made if isinstance(made, type) else type(made)
         raise TypeError(
             f"A quantizer of {role} must derive from skbnn.nn.quantizers.Quantizer, "
-            f"got {type(made).__name__}."
+            f"got {kind.__name__}."
         )
     if role == "activations" and made.coded and not isinstance(made, LevelActivations):
         raise TypeError(
