@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skbnn.bits import n_words, tail_mask
-from skbnn.packed.checks import Immutable, require, require_array
+from skbnn.bits import n_words
+from skbnn.packed.checks import Immutable, require, require_array, require_bits
 from skbnn.packed.encode import PIXEL_OFFSET, PIXEL_SCALES
 from skbnn.packed.operation import Operation, register
 from skbnn.packed.values import BitCode, BitImage, IntStream, Reals
@@ -168,8 +168,7 @@ class Attention(Operation):
         check_attention(self.places, n_units, self.rule)
         inside = np.abs(self.thresholds.astype(np.int64)) <= self.sums.largest + 1
         require(bool(inside.all()), "A threshold lies outside of what sums of values can reach.")
-        require_array("flips", self.flips, [np.uint64], (n_words(n_units),))
-        require(not (self.flips & ~tail_mask(n_units)).any(), "Padding bits of flips must be 0.")
+        require_bits("flips", self.flips, n_units)
         self.freeze_arrays()
 
     @property

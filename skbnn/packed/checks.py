@@ -4,7 +4,9 @@ from dataclasses import fields
 
 import numpy as np
 
-__all__ = ["Immutable", "narrowest", "require", "require_array"]
+from skbnn.bits import n_words, tail_mask
+
+__all__ = ["Immutable", "narrowest", "require", "require_array", "require_bits"]
 
 
 def require(condition, message):
@@ -37,6 +39,12 @@ def require_array(name, array, dtypes, shape):
     require(fits, f"{name} has shape {array.shape}, expected {shape}.")
     if array.dtype.kind == "f":
         require(bool(np.isfinite(array).all()), f"{name} holds values that are not finite.")
+
+
+def require_bits(name, words, n_bits):
+    """Check that an array is a row of packed bits, with zeros for padding."""
+    require_array(name, words, [np.uint64], (n_words(n_bits),))
+    require(not (words & ~tail_mask(n_bits)).any(), f"Padding bits of {name} must be 0.")
 
 
 class Immutable:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from skbnn.bits import interleave, lanes_for, n_words, unpack_bits
-from skbnn.packed.checks import require, require_array
+from skbnn.packed.checks import require, require_array, require_bits
 from skbnn.packed.linear import BinaryProduct
 from skbnn.packed.operation import Operation, register
 from skbnn.packed.outputs import LevelCodes, SignThreshold, Sums
@@ -60,7 +60,7 @@ class BinaryConv(BinaryProduct):
         if self.minima is not None:
             has_bits = isinstance(self.output, SignThreshold)
             require(has_bits, "Only units that become bits can take the least sum.")
-            require_array("minima", self.minima, [np.uint64], (n_words(self.weights.n_units),))
+            require_bits("minima", self.minima, self.weights.n_units)
         super().__post_init__()
         self.freeze_arrays()
 

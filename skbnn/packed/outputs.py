@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skbnn.bits import n_words, pack_bits, tail_mask
-from skbnn.packed.checks import Immutable, require, require_array
+from skbnn.bits import n_words, pack_bits
+from skbnn.packed.checks import Immutable, require, require_array, require_bits
 from skbnn.packed.operation import register
 from skbnn.packed.values import INT32_MAX, BitCode, IntStream, Scores
 
@@ -115,9 +115,7 @@ class LevelCodes(Immutable):
         require(1 <= len(self.scales) <= _MOST_PLANES, "A code has one to eight planes.")
         known = all(0 <= code < 1 << len(self.scales) for code in self.codes)
         require(known, "A code has a bit that belongs to no plane.")
-        require_array("flips", self.flips, [np.uint64], (n_words(self.n_units),))
-        outside = self.flips & ~tail_mask(self.n_units)
-        require(not outside.any(), "Padding bits of flips must be 0.")
+        require_bits("flips", self.flips, self.n_units)
         _ = self.gives
         self.freeze_arrays()
 

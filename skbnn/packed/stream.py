@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skbnn.bits import n_words, tail_mask
-from skbnn.packed.checks import require, require_array
+from skbnn.bits import n_words
+from skbnn.packed.checks import require, require_array, require_bits
 from skbnn.packed.operation import Operation, register
 from skbnn.packed.values import BitCode, IntStream, Reals
 
@@ -189,8 +189,7 @@ class StreamSign(Operation):
         require_array("thresholds", self.thresholds, [np.int16, np.int32], (channels,))
         inside = np.abs(self.thresholds.astype(np.int64)) <= self.takes.largest + 1
         require(bool(inside.all()), "A threshold lies outside of what the stream can reach.")
-        require_array("flips", self.flips, [np.uint64], (n_words(channels),))
-        require(not (self.flips & ~tail_mask(channels)).any(), "Padding bits of flips must be 0.")
+        require_bits("flips", self.flips, channels)
         self.freeze_arrays()
 
     @property

@@ -246,6 +246,7 @@ def test_impossible_windows_are_refused(change, message):
         ({"window": Window((4, 4, 2), (1, 3), 1, (1, 1))}, "differ in width"),
         ({"padding_value": 2}, "neither -1 nor 0 nor 1"),
         ({"minima": np.zeros(2, np.uint64)}, "minima has shape"),
+        ({"minima": np.full(1, 1 << 63, np.uint64)}, "Padding bits of minima must be 0"),
         ({"output": SignThreshold(np.zeros(3, np.int16))}, "differ in units"),
         ({"output": SignThreshold(np.full(5, 20, np.int16))}, "outside the sums"),
     ],
