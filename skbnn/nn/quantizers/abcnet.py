@@ -5,7 +5,7 @@ from torch import nn
 
 from skbnn.nn.quantizers.base import LevelActivations, PlaneWeights
 from skbnn.nn.quantizers.codes import Planes, Staircase
-from skbnn.nn.quantizers.rounding import surrogate_sign
+from skbnn.nn.quantizers.rounding import at_least, surrogate_sign
 from skbnn.nn.surrogates import Clipped
 
 __all__ = ["BasesActivations", "BasesWeights"]
@@ -42,12 +42,14 @@ class BasesWeights(PlaneWeights):
     def planes(self, w):  # noqa: D102
         rest, n_in = w - w.mean(), max(1, w.shape[1])
         shifts = torch.linspace(-1, 1, self.n_bases) if self.n_bases > 1 else torch.zeros(1)
-        bits = rest >= -shifts.to(w)[:, None, None] * rest.square().mean().sqrt()
-        bases = bits.to(w.dtype) * 2 - 1
+        limits = -shifts.to(w)[:, None, None] * rest.square().mean().sqrt()
+        bits = at_least(rest.expand(self.n_bases, *rest.shape), limits)
+        # What is above a limit is above all lower ones: two bases differ by a share of the weights.
+        shares = bits.mean(2).T
+        gram = 1 - 2 * (shares[:, :, None] - shares[:, None]).abs()
         # Equal bases have no unique scales; a ridge shares the worth out between them.
-        gram = torch.einsum("kji,lji->jkl", bases, bases) / n_in
         gram += _RIDGE * torch.eye(self.n_bases, dtype=w.dtype, device=w.device)
-        target = torch.einsum("kji,ji->jk", bases, w) / n_in
+        target = 2 * torch.linalg.vecdot(bits, w).T / n_in - w.mean(1, keepdim=True)
         return Planes(bits, torch.linalg.solve(gram, target).T)
 
     def relaxed(self, w):  # noqa: D102

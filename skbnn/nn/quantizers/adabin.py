@@ -5,8 +5,8 @@ from torch import nn
 
 from skbnn.nn.quantizers.base import LevelActivations, PlaneWeights
 from skbnn.nn.quantizers.codes import Planes, Staircase
-from skbnn.nn.quantizers.rounding import straight_through, surrogate_sign
-from skbnn.nn.quantizers.scaled import centred, deviation
+from skbnn.nn.quantizers.rounding import at_least, straight_through, surrogate_sign
+from skbnn.nn.quantizers.scaled import standardized
 from skbnn.nn.surrogates import EDE
 
 __all__ = ["AdaptiveActivations", "AdaptiveWeights"]
@@ -26,14 +26,12 @@ class AdaptiveWeights(PlaneWeights):
     """
 
     def planes(self, w):  # noqa: D102
-        mean = w.mean(1, keepdim=True)
-        return Planes((w >= mean)[None], deviation(w).T, mean[:, 0])
+        u, spread, mean = standardized(w)
+        return Planes(at_least(u, 0)[None], spread.T, mean[:, 0])
 
     def relaxed(self, w):  # noqa: D102
-        spread = deviation(w)
-        return spread * surrogate_sign(centred(w) / spread, EDE(), self.progress) + w.mean(
-            1, keepdim=True
-        )
+        u, spread, mean = standardized(w)
+        return spread * surrogate_sign(u, EDE(), self.progress) + mean
 
 
 class AdaptiveActivations(LevelActivations):

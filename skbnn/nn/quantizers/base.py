@@ -179,9 +179,29 @@ class PlaneWeights(Quantizer):
         return w
 
     def forward(self, w):  # noqa: D102
-        return straight_through(self.relaxed(w), self.encode(w.detach()).decode(w.dtype))
+        return straight_through(self.relaxed(w), self.value(w.detach()))
+
+    def value(self, w):
+        """Return the quantized weights without gradient; override it where there is a faster way.
+
+        Parameters
+        ----------
+        w : Tensor of shape (n_units, n_in)
+            Latent weights.
+
+        Returns
+        -------
+        w_q : Tensor of the same shape and dtype
+            ``encode(w).decode(w.dtype)``, bit for bit.
+        """
+        return self._snapped(w).decode(w.dtype)
 
     def encode(self, x):  # noqa: D102
+        code = self._snapped(x)
+        return code._replace(bits=code.bits.bool())
+
+    def _snapped(self, x):
+        """Return the code of latent weights, its bits as ``planes`` gives them."""
         with torch.no_grad():
             bits, scales, offset = self.planes(x)
             offset = torch.zeros_like(scales[0]) if offset is None else offset

@@ -45,9 +45,15 @@ class Code(NamedTuple):
             return t.to(self.bits.device, dtype).reshape(*t.shape, *[1] * rank)
 
         unit = torch.as_tensor(self.unit, dtype=torch.float64, device=self.bits.device)
-        value = spread(self.offset.to(unit.device) * unit)
-        for bits, scale in zip(self.bits, self.scales.to(unit.device) * unit, strict=True):
-            value = value + spread(scale) * (bits.to(dtype) * 2 - 1)
+        # All steps are exact: whole numbers times a power of two.
+        scales = self.scales.to(unit.device)
+        first, *rest = self.bits
+        steps = [spread(scale) for scale in 2 * scales * unit]
+        value = (first.to(dtype) * steps[0]).add_(
+            spread((self.offset.to(unit.device) - scales.sum(0)) * unit)
+        )
+        for bits, step in zip(rest, steps[1:], strict=True):
+            value.addcmul_(bits.to(dtype), step)
         return value
 
 
@@ -56,8 +62,8 @@ class Planes(NamedTuple):
 
     Parameters
     ----------
-    bits : bool Tensor of shape (n_planes, n_units, n_in)
-        Plane by plane; True means +1.
+    bits : Tensor of shape (n_planes, n_units, n_in)
+        Plane by plane; True, or 1 in a tensor of numbers, means +1.
     scales : Tensor of shape (n_planes, n_units)
         Scale of each plane of each unit.
     offset : Tensor of shape (n_units,) or None

@@ -4,7 +4,7 @@ import torch
 
 from skbnn.nn.quantizers.base import LevelActivations, PlaneWeights
 from skbnn.nn.quantizers.codes import Planes, Staircase
-from skbnn.nn.quantizers.rounding import straight_through
+from skbnn.nn.quantizers.rounding import at_least, straight_through
 
 __all__ = ["UniformActivations", "UniformWeights"]
 
@@ -33,8 +33,11 @@ class UniformWeights(PlaneWeights):
 
     def planes(self, w):  # noqa: D102
         most = 2**self.n_bits - 1
-        level = torch.floor(most * (self.relaxed(w) + 1) / 2 + 0.5).long()
-        bits = torch.stack([level >> k & 1 for k in range(self.n_bits)]).bool()
+        rest = torch.floor(most * (self.relaxed(w) + 1) / 2 + 0.5)
+        bits = torch.empty(self.n_bits, *w.shape, dtype=w.dtype, device=w.device)
+        for k in reversed(range(self.n_bits)):
+            bits[k] = at_least(rest, 1 << k)
+            rest.sub_(bits[k], alpha=1 << k)
         scales = 2.0 ** torch.arange(self.n_bits, device=w.device) / most
         return Planes(bits, scales[:, None].expand(-1, len(w)))
 

@@ -6,11 +6,13 @@ training every batch is quantized with v, and then v moves a tenth of the way to
 buffers: no gradient trains them, and outside training they stay.
 """
 
+from itertools import pairwise
+
 import torch
 
 from skbnn.nn.quantizers.base import LevelActivations, PlaneWeights
 from skbnn.nn.quantizers.codes import Planes, Staircase
-from skbnn.nn.quantizers.rounding import straight_through
+from skbnn.nn.quantizers.rounding import at_least, snap, straight_through
 
 __all__ = ["BasisActivations", "BasisWeights"]
 
@@ -26,11 +28,24 @@ def _all_codes(n_bits, device=None):
     return codes[:, None] >> torch.arange(n_bits, device=device) & 1
 
 
-def _improved(basis, gram, target):
-    """Return bases moved towards those of the least squared error."""
+def _improved(basis, worth, counts, sums):
+    """Return bases moved towards those of the least squared error.
+
+    Parameters
+    ----------
+    basis : Tensor of shape (..., n_bits)
+        Bases.
+    worth : Tensor of shape (..., n_levels, n_bits)
+        What each bit of each level's code counts.
+    counts, sums : Tensor of shape (..., n_levels)
+        Share of the numbers that are nearest to the level, and their sum over that of all.
+    """
+    basis = basis[..., None]
+    gram = worth.mT @ (counts[..., None] * worth)
+    target = worth.mT @ sums[..., None]
     ridge = _RIDGE * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     best = torch.linalg.solve(gram + ridge, target + _RIDGE * basis)
-    return torch.lerp(basis, best, _RATE)
+    return torch.lerp(basis, best, _RATE)[..., 0]
 
 
 class BasisWeights(PlaneWeights):
@@ -56,22 +71,31 @@ class BasisWeights(PlaneWeights):
         self.n_bits = n_bits
         self.register_buffer("basis", torch.zeros(self.n_units, n_bits))
 
-    def forward(self, w):  # noqa: D102
-        if self.training:
-            self._begin(w.detach())
-        quantized = super().forward(w)
-        if self.training:
-            self._improve(w.detach())
+    def value(self, w):  # noqa: D102
+        if not self.training:
+            return super().value(w)
+        self._begin(w)
+        signs, above = self._levels(w)
+        scales, unit = snap(self.basis.T, self.steps, shared=self.shared_grid)
+        worth = ((signs.double() @ scales.T.double()[..., None])[..., 0] * unit[:, None]).to(w)
+        quantized = worth[:, :1].repeat(1, w.shape[1])
+        for step, met in zip(worth.diff(dim=1).T, above, strict=True):
+            quantized.addcmul_(met, step[:, None])
+        self._improve(w, signs, above)
         return quantized
 
     def planes(self, w):  # noqa: D102
+        signs, above = self._levels(w)
+        level = sum(above, torch.zeros_like(w)).long()
+        bits = torch.stack([torch.gather(sign, 1, level) for sign in signs.unbind(2)])
+        return Planes(bits > 0, self.basis.T)
+
+    def _levels(self, w):
+        """Return the signs of each unit's levels, rising, and where w is above the first ones."""
         signs = (_all_codes(self.n_bits, w.device) * 2 - 1).to(w.dtype)
         levels, order = torch.sort(self.basis.to(w.dtype) @ signs.T, 1)
         limits = (levels[:, 1:] + levels[:, :-1]) / 2
-        level = sum((w >= limit[:, None]).long() for limit in limits.T)
-        codes = torch.gather(order, 1, level)
-        bits = torch.stack([codes >> k & 1 for k in range(self.n_bits)]).bool()
-        return Planes(bits, self.basis.T)
+        return signs[order], [at_least(w, limit[:, None]) for limit in limits.T]
 
     def _begin(self, w):
         """Start as a uniform quantizer of normally distributed weights."""
@@ -79,11 +103,16 @@ class BasisWeights(PlaneWeights):
             step = _QUARTILE * w.square().mean(1, keepdim=True).sqrt() / 2 ** (self.n_bits - 1)
             self.basis.copy_(step * 2 ** torch.arange(self.n_bits, device=w.device))
 
-    def _improve(self, w):
-        signs = self.planes(w).bits.to(w.dtype) * 2 - 1
-        gram = torch.einsum("kji,lji->jkl", signs, signs) / w.shape[1]
-        target = torch.einsum("kji,ji->jk", signs, w) / w.shape[1]
-        self.basis.copy_(_improved(self.basis[..., None], gram, target[..., None])[..., 0])
+    def _improve(self, w, signs, above):
+        shares = [torch.ones_like(w[:, 0]), *(met.mean(1) for met in above)]
+        sums = [w.mean(1), *(torch.linalg.vecdot(met, w) / w.shape[1] for met in above)]
+        # Of each level alone: what is above it and not above the next.
+        nothing = torch.zeros_like(w[:, 0])
+        shares, sums = (
+            torch.stack([here - there for here, there in pairwise([*numbers, nothing])], 1)
+            for numbers in (shares, sums)
+        )
+        self.basis.copy_(_improved(self.basis, signs, shares, sums))
 
 
 class BasisActivations(LevelActivations):
@@ -131,5 +160,4 @@ class BasisActivations(LevelActivations):
         sums = torch.bincount(level, weights=x, minlength=n_levels).to(x.dtype)
         whole = self.processes.sum(torch.stack([counts, sums]))
         counts, sums = whole / self.processes.total(len(x))
-        gram = codes.T @ (counts[:, None] * codes)
-        self.basis.copy_(_improved(self.basis, gram, codes.T @ sums))
+        self.basis.copy_(_improved(self.basis, codes, counts, sums))

@@ -5,7 +5,7 @@ from torch import nn
 
 from skbnn.nn.quantizers.base import LevelActivations, PlaneWeights
 from skbnn.nn.quantizers.codes import Planes, Staircase
-from skbnn.nn.quantizers.rounding import surrogate_sign
+from skbnn.nn.quantizers.rounding import at_least, surrogate_sign
 
 __all__ = ["ShiftedSignActivations", "TernaryWeights"]
 
@@ -36,7 +36,8 @@ class TernaryWeights(PlaneWeights):
         count = int(self.zeros * w.numel())
         limit = w.abs().flatten().kthvalue(count).values if count else w.new_zeros(())
         # Weights at the limit itself are among the zeros, unless there are to be none.
-        bits = torch.stack([(w > limit) if count else (w >= 0), w >= -limit])
+        above = 1 - at_least(-w, -limit) if count else at_least(w, limit)
+        bits = torch.stack([above, at_least(w, -limit)])
         return Planes(bits, w.new_full((2, len(w)), 0.5))
 
 

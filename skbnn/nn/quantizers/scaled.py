@@ -9,8 +9,8 @@ import torch
 
 from skbnn.nn.quantizers.base import PlaneWeights
 from skbnn.nn.quantizers.codes import Planes
-from skbnn.nn.quantizers.rounding import surrogate_sign
-from skbnn.nn.surrogates import EDE, Power
+from skbnn.nn.quantizers.rounding import at_least, surrogate_sign
+from skbnn.nn.surrogates import EDE, Clipped, Power
 
 __all__ = [
     "CenteredSignWeights",
@@ -20,6 +20,11 @@ __all__ = [
     "PowerWeights",
     "XnorWeights",
 ]
+
+
+def _signs(w, scales, limit=0.0):
+    """Return the plane of the signs of ``w - limit``."""
+    return Planes(at_least(w, limit)[None], scales[None])
 
 
 def _mean_of_units(w):
@@ -42,11 +47,13 @@ class XnorWeights(PlaneWeights):
     """
 
     def planes(self, w):  # noqa: D102
-        return Planes((w >= 0)[None], _mean_of_units(w)[None])
+        return _signs(w, _mean_of_units(w))
 
     def relaxed(self, w):  # noqa: D102
-        inside, share = w.detach().abs() <= 1, 1 / max(1, w.shape[1])
-        return w * (inside * _mean_of_units(w.detach())[:, None] + share)
+        with torch.no_grad():
+            inside = at_least(-w.abs(), -1)
+            slope = inside.mul_(_mean_of_units(w)[:, None]).add_(1 / max(1, w.shape[1]))
+        return w * slope
 
 
 class MagnitudeWeights(PlaneWeights):
@@ -61,10 +68,10 @@ class MagnitudeWeights(PlaneWeights):
     """
 
     def planes(self, w):  # noqa: D102
-        return Planes((w >= 0)[None], _mean_of_units(w)[None])
+        return _signs(w, _mean_of_units(w))
 
     def relaxed(self, w):  # noqa: D102
-        return w.clamp(-1, 1)
+        return surrogate_sign(w, Clipped())
 
 
 class LayerScaledWeights(PlaneWeights):
@@ -76,7 +83,7 @@ class LayerScaledWeights(PlaneWeights):
     """
 
     def planes(self, w):  # noqa: D102
-        return Planes((w >= 0)[None], _mean_of_layer(w)[None])
+        return _signs(w, _mean_of_layer(w))
 
 
 class CenteredSignWeights(PlaneWeights):
@@ -90,7 +97,7 @@ class CenteredSignWeights(PlaneWeights):
     """
 
     def planes(self, w):  # noqa: D102
-        return Planes((w >= w.mean())[None], _mean_of_layer(w)[None])
+        return _signs(w, _mean_of_layer(w), w.mean())
 
 
 class PowerWeights(PlaneWeights):
@@ -105,7 +112,7 @@ class PowerWeights(PlaneWeights):
     """
 
     def planes(self, w):  # noqa: D102
-        return Planes((w >= 0)[None], _mean_of_layer(w)[None])
+        return _signs(w, _mean_of_layer(w))
 
     def relaxed(self, w):  # noqa: D102
         return w.abs().mean() * surrogate_sign(w, Power(), self.progress)
@@ -124,17 +131,13 @@ class LibraWeights(PlaneWeights):
     """
 
     def planes(self, w):  # noqa: D102
-        u = self._balanced(w)
-        return Planes((u >= 0)[None], self._power(u)[None])
+        u, _, _ = standardized(w)
+        return _signs(u, self._power(u))
 
     def relaxed(self, w):  # noqa: D102
-        u = self._balanced(w)
+        u, _, _ = standardized(w)
         signs = surrogate_sign(u, EDE(), self.progress)
         return signs * self._power(u.detach())[:, None]
-
-    @staticmethod
-    def _balanced(w):
-        return centred(w) / deviation(w)
 
     @staticmethod
     def _power(u):
@@ -142,13 +145,41 @@ class LibraWeights(PlaneWeights):
         return torch.where(mean > 0, torch.exp2(torch.round(torch.log2(mean))), 0.0)
 
 
-def centred(w):
-    """Return the weights of each unit less their mean."""
-    return w - w.mean(1, keepdim=True)
+class _Standardized(torch.autograd.Function):
+    """Closed forms in place of a dozen operations and their gradients."""
+
+    @staticmethod
+    def forward(ctx, w):
+        mean = w.mean(1, keepdim=True)
+        u = w - mean
+        variance = torch.linalg.vecdot(u, u)[:, None] / max(1, w.shape[1])
+        # Units of equal weights, or of one, have none; any other number keeps 0 at 0.
+        spread = torch.where(variance > 0, variance, 1.0).sqrt()
+        u.div_(spread)
+        ctx.save_for_backward(u, spread)
+        return u, spread, mean
+
+    @staticmethod
+    def backward(ctx, grad_u, grad_spread, grad_mean):
+        u, spread = ctx.saved_tensors
+        n_in = max(1, u.shape[1])
+        along = (grad_spread - torch.linalg.vecdot(grad_u, u)[:, None] / spread) / n_in
+        apart = grad_mean / n_in - grad_u.mean(1, keepdim=True) / spread
+        return torch.addcmul(apart, u, along).addcdiv_(grad_u, spread)
 
 
-def deviation(w):
-    """Return the standard deviation of the weights of each unit, of shape (n_units, 1)."""
-    variance = centred(w).square().mean(1, keepdim=True)
-    # Units of equal weights, or of one, have none; any other number keeps 0 at 0.
-    return torch.where(variance > 0, variance, 1.0).sqrt()
+def standardized(w):
+    """Return ``u = (w - mean) / spread`` of each unit's weights, with the gradients of all three.
+
+    Parameters
+    ----------
+    w : Tensor of shape (n_units, n_in)
+        Latent weights.
+
+    Returns
+    -------
+    u : Tensor of shape (n_units, n_in)
+    spread, mean : Tensor of shape (n_units, 1)
+        Standard deviation, 1 where it would be 0, and mean.
+    """
+    return _Standardized.apply(w)
