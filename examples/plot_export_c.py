@@ -69,6 +69,8 @@ for target, marker in (("cortex-m0plus", "o"), ("avr", "s")):
         ax.annotate(name, (size, error), xytext=(5, 5), textcoords="offset points", fontsize=8)
 ax.set_xlabel("flash, KiB")
 ax.set_ylabel("test error, %")
+# Room for the names, and the legend where errors would be nearest to 0.
+ax.margins(0.15)
 ax.set_ylim(0)
-ax.legend()
+ax.legend(loc="lower left")
 plt.show()
