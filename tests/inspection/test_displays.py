@@ -168,7 +168,8 @@ def test_thermometer_of_wrong_rows(digits):
 
 def test_thermometer_of_real_inputs(digits):
     net = quick(BinaryLogisticRegression, digits, technique="float")
-    with pytest.raises(TypeError, match="the inputs are no bits"):
+    message = r"Standardize has no thresholds\. Fit with encoding='thermometer' and a technique"
+    with pytest.raises(TypeError, match=message):
         ThermometerDisplay.from_estimator(net, digits[0][:1])
     with pytest.raises(TypeError, match="GaussianNB does not read thermometer bits"):
         ThermometerDisplay.from_estimator(GaussianNB().fit([[0], [1]], [0, 1]), [[0]])
