@@ -61,11 +61,6 @@ class Fit:
                 f"Technique {self.technique.name!r} is only there for others to start from: it "
                 "has packs=False."
             )
-        if streaming and not go_on and self.technique.optimizer == "none":
-            raise ValueError(
-                f"Technique {self.technique.name!r} does not train weights that are bits, so a "
-                "stream cannot begin with it. Call fit first, or choose another technique."
-            )
         fresh = not (go_on or streaming)
         alone = [(self.technique, self.max_iter)]
         self.stages = stages_of(self.technique, self.max_iter) if fresh else alone

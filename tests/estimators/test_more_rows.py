@@ -243,15 +243,6 @@ def test_a_stream_goes_on_with_another_optimizer(other, digits):
         assert est.n_iter_ == 3
 
 
-def test_a_stream_cannot_begin_without_training(digits):
-    X, X_test, y, y_test = digits
-    est = mlp(technique="posttraining")
-    with pytest.raises(ValueError, match="a stream cannot begin with it. Call fit first"):
-        est.partial_fit(X, y, classes=LABELS)
-    assert not hasattr(est, "packed_")
-    assert est.fit(X, y).partial_fit(X, y).score(X_test, y_test) > 0.6
-
-
 def test_changed_parameters_are_named(digits):
     X, _, y, _ = digits
     est = mlp(max_iter=1).fit(X, y).set_params(n_thresholds=5, hidden_layer_sizes=(8,))

@@ -72,7 +72,8 @@ class BasisWeights(PlaneWeights):
         self.register_buffer("basis", torch.zeros(self.n_units, n_bits))
 
     def value(self, w):  # noqa: D102
-        if not self.training:
+        # Without inputs there is nothing to learn from.
+        if not self.training or not w.numel():
             return super().value(w)
         self._begin(w)
         signs, above = self._levels(w)
