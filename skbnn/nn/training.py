@@ -289,11 +289,12 @@ class Run:
             # Not fit or partial_fit: both swallow an interrupt and return a half-trained network.
             with self.threads():
                 self.net.fit_loop(self.examples, epochs=1)
-            self._check_finite(self.net.history[-1, "train_loss"])
+            # Of all processes: one that stopped alone would leave the others waiting.
+            loss = self.processes.total(self.net.history[-1, "train_loss"]) / self.processes.count
+            self._check_finite(loss)
             before, signs = signs, self._signs()
             self.flip_ratios.append(_flip_ratio(before, signs))
-            loss = self.net.history[-1, "train_loss"]
-            yield self.processes.total(loss) / self.processes.count
+            yield loss
         self.net.notify("on_train_end", X=self.examples, y=None)
 
     def settle(self):
