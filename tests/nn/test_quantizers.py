@@ -18,6 +18,8 @@ from skbnn.nn.quantizers import (
     make_quantizer,
     sign,
 )
+from skbnn.nn.quantizers.scaled import standardized
+from skbnn.nn.randomness import make_generator
 from skbnn.techniques import get_technique
 
 CODED = [("weights", "sign"), ("weights", "stochastic"), ("activations", "sign")]
@@ -159,3 +161,21 @@ def test_sign_activations_take_their_surrogate():
     made = make_quantizer("activations", "sign", surrogate="tanh", generator=generator)
     assert isinstance(made, SignActivations)
     assert type(made.surrogate).__name__ == "Tanh"
+
+
+def test_gradients_of_standardized_weights():
+    w = torch.randn(3, 7, generator=make_generator(1), dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(standardized, w)
+
+
+@pytest.mark.parametrize("name", ["ternary", "libra", "bases-3", "basis-2", "uniform-2"])
+def test_trained_values_are_those_of_the_code(name):
+    w = torch.randn(5, 40, generator=make_generator(2)) / 3
+    quantizer = make_quantizer("weights", name, n_units=5).train()
+    # A basis begins with the first weights that it sees.
+    quantizer(w)
+    for _ in range(3):
+        before = make_quantizer("weights", name, n_units=5)
+        before.load_state_dict(quantizer.state_dict())
+        expected = before.encode(w).decode(w.dtype)
+        torch.testing.assert_close(quantizer(w), expected, rtol=0, atol=0)
