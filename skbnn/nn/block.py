@@ -1,12 +1,13 @@
 """What a block is: the fused unit of a network, which knows how to become one operation."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from torch import nn
 
 from skbnn.packed.values import BitCode, BitImage, IntStream, Reals
 
-__all__ = ["Block", "Signal"]
+__all__ = ["Block", "Signal", "link"]
 
 
 class Signal(NamedTuple):
@@ -49,8 +50,9 @@ class Block(nn.Module):
         Parameters
         ----------
         source : Input or Quantizer
-            It says as ``gives_signs`` whether elements are plain signs, and by ``worth(bit)``
-            what an element is worth whose bits are all 0, or all 1.
+            It says as ``gives_signs`` whether elements are plain signs, as ``step`` what they are
+            whole multiples of, and by ``worth(bit)`` what an element is worth whose bits are all
+            0, or all 1.
         """
 
     def freeze(self, signal):
@@ -76,3 +78,16 @@ class Block(nn.Module):
         operation : Operation
         """
         raise TypeError(f"{type(self).__name__} defines no pack().")
+
+
+def link(blocks):
+    """Let each block of a chain know which quantizer made what it reads.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+        The chain; what the first one reads is for others to say.
+    """
+    for before, block in pairwise(blocks):
+        if hasattr(before, "activation_quantizer"):
+            block.read(before.activation_quantizer)

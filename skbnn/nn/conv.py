@@ -11,7 +11,6 @@ negated.
 
 import math
 from collections.abc import Callable
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -260,13 +259,6 @@ def _plain(layers, technique, generator):
     return layers
 
 
-def _reading(layers, technique, generator):
-    """Let each layer know whose codes it reads."""
-    for before, layer in pairwise(layers):
-        layer.read(before.activation_quantizer)
-    return layers
-
-
 def _around(layers, technique, generator):
     """Lead a stream of reals around all layers but the first."""
     return layers[:1] + [Residual([layer], _skip(layer)) for layer in layers[1:]]
@@ -278,11 +270,7 @@ def _around_codes(layers, technique, generator):
     def signs(shape):
         return StreamSign(shape[:2], shape[2], technique, generator)
 
-    branches = []
-    for layer in layers[1:]:
-        norm = signs(layer.window.shape)
-        layer.read(norm.activation_quantizer)
-        branches.append(Residual([norm, layer], _skip(layer)))
+    branches = [Residual([signs(layer.window.shape), layer], _skip(layer)) for layer in layers[1:]]
     return layers[:1] + branches + [signs(layer.shape) for layer in layers[-1:]]
 
 
@@ -304,7 +292,7 @@ def _skip(layer):
 
 _CHAINS = {
     (False, False): _Chain(RealConvolution, _plain),
-    (False, True): _Chain(CodedConvolution, _reading),
+    (False, True): _Chain(CodedConvolution, _plain),
     (True, False): _Chain(RealConvolution, _around),
     (True, True): _Chain(CodedConvolutionSums, _around_codes),
 }

@@ -40,16 +40,17 @@ class _Coded(Dense):
                 f"Technique {technique.name!r} has one-bit activations but real weights, which no "
                 "packed operation computes; quantize the weights or make the activations real."
             )
-        rows = make_quantizer("activations", technique.activations)
-        self.reads_codes, self.reads_signs = rows.coded, rows.gives_signs
+        # In a tuple it does not become a part of this block.
+        self.source = (make_quantizer("activations", technique.activations),)
+        self.reads_codes = self.source[0].coded
 
     def read(self, source):  # noqa: D102
-        self.reads_signs = source.gives_signs
+        self.source = (source,)
 
     def sums(self, x):
         """Return the sums of the units, exact integers times the codes' units."""
         rows = self.dropout(x.flatten(1))
-        z = self.weight_quantizer.product(rows, self.weight, signs=self.reads_signs)
+        z = self.weight_quantizer.product(rows, self.weight, step=self.source[0].step)
         return self.dropout.restore(z)
 
     def freeze(self, signal):  # noqa: D102

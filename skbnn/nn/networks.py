@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from skbnn.nn.block import link
 from skbnn.nn.conv import conv_blocks
 from skbnn.nn.inputs import make_input
 from skbnn.nn.linear import linear_blocks
@@ -27,6 +28,7 @@ class Network(nn.Module):
     def __init__(self, inputs, blocks):
         super().__init__()
         blocks[0].read(inputs)
+        link(blocks)
         self.inputs = inputs
         self.blocks = nn.ModuleList(blocks)
 

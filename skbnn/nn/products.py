@@ -4,8 +4,9 @@ Rows and weights of -1, 0 and +1 fit 8-bit integers, whose products CPUs with VN
 instructions sum exactly and four times faster than float32. The forward sums are integers below
 2^24 and therefore the same, bit for bit, on every machine.
 
-Weights that are -1, 0 and +1 times a number for each unit are multiplied by it afterwards; where it
-has few binary digits, as those of quantizers have, that is exact too.
+Weights of several planes are a product for each of them, times a number for each unit, and all rows
+may be whole multiples of one step; where these numbers have few binary digits, as those of
+quantizers have, that is exact too.
 
 Gradients are real numbers. Where 8-bit products are fast, each row of the gradient (each column,
 for the gradient of the weights) is rounded to 8 bits of its own largest value, so that the backward
@@ -24,6 +25,8 @@ __all__ = [
     "column_levels",
     "floats",
     "int8_is_fast",
+    "is_fast",
+    "plane_product",
     "row_levels",
     "scaled_product",
     "sign_product",
@@ -87,16 +90,6 @@ def _levels(grad, round_to, scales):
     return levels
 
 
-def _whole(w):
-    """Return a tensor that holds -1, 0 and +1 as int8."""
-    return w.to(torch.int8)
-
-
-def _directions(w):
-    """Return which way the elements of a tensor point, -1, 0 and +1, as int8."""
-    return w.sign().to(torch.int8)
-
-
 def _signs(w):
     """Return the signs of a tensor as int8, in a quarter of the time of torch's comparison."""
     return torch.from_numpy(signs(sign_bits(w.detach().numpy())))
@@ -129,29 +122,38 @@ def unit_sizes(w):
 
 
 class _Int8Product(torch.autograd.Function):
-    """``x @ quantize(w).T * sizes`` of 8-bit tensors; w gets ``x`` times the gradient as it is.
+    """``x @ (offset + sum_k sizes[k] * planes[k]).T``, one 8-bit product for each plane.
 
-    With sizes, w already is ``quantize(w)`` times them, whose gradient that is.
+    Planes lie below each other in a matrix, and x is 8-bit integers times ``step``. What the
+    gradient of the weights goes to is ``w``, whose values are not looked at.
     """
 
     @staticmethod
-    def forward(ctx, x, w, quantize, sizes=None):
-        x, w = x.to(torch.int8), quantize(w)
-        ctx.save_for_backward(x, w, sizes)
-        z = floats(torch._int_mm(x, w.t()))
-        return z if sizes is None else z.mul_(sizes)
+    def forward(ctx, x, w, planes, sizes=None, offset=None, step=1.0):
+        x = (x if step == 1.0 else x / step).to(torch.int8)
+        ctx.save_for_backward(x, planes, sizes, offset)
+        ctx.step = step
+        z = floats(torch._int_mm(x, planes.t()))
+        if sizes is None:
+            return z
+        z = z.unflatten(1, sizes.shape).mul_(sizes * step)
+        z = z[:, 0] if len(sizes) == 1 else z.sum(1)
+        return z if offset is None else z.addr_(x.sum(1, dtype=z.dtype), offset * step)
 
     @staticmethod
     def backward(ctx, grad):
-        x, w, sizes = ctx.saved_tensors
+        x, planes, sizes, offset = ctx.saved_tensors
         grad_x = grad_w = None
         if ctx.needs_input_grad[0]:
-            levels, scales = row_levels(grad if sizes is None else grad * sizes)
-            grad_x = floats(torch._int_mm(levels, w)).mul_(scales)
+            of_planes = grad if sizes is None else (grad[:, None] * sizes).flatten(1)
+            levels, scales = row_levels(of_planes)
+            grad_x = floats(torch._int_mm(levels, planes)).mul_(scales)
+            if offset is not None:
+                grad_x.add_((grad @ offset)[:, None])
         if ctx.needs_input_grad[1]:
             levels, scales = column_levels(grad)
-            grad_w = floats(torch._int_mm(levels.t(), x)).mul_(scales)
-        return grad_x, grad_w, None, None
+            grad_w = floats(torch._int_mm(levels.t(), x)).mul_(scales * ctx.step)
+        return grad_x, grad_w, None, None, None, None
 
 
 def coded_product(x, w):
@@ -169,9 +171,33 @@ def coded_product(x, w):
     z : Tensor of shape (n, n_units), of the dtype of w
         Exact sums.
     """
-    if _is_fast(x, w):
-        return _Int8Product.apply(x, w, _whole)
+    if is_fast(x, w):
+        return _Int8Product.apply(x, w, w.to(torch.int8))
     return F.linear(x.to(w.dtype), w)
+
+
+def plane_product(x, w, parts, step):
+    """Return the product of rows and weights that are given by their planes.
+
+    Parameters
+    ----------
+    x : float32 Tensor of shape (n, n_in)
+        Rows, whole multiples of the step that 8 bits can count. What :func:`is_fast` refuses is
+        not for this function.
+    w : float32 Tensor of shape (n_units, n_in)
+        What the gradient of the weights goes to; its values do not matter.
+    parts : Parts
+        The weights.
+    step : float
+        The step.
+
+    Returns
+    -------
+    z : float32 Tensor of shape (n, n_units)
+        ``x @ parts.value().T``.
+    """
+    planes, sizes, offset = parts
+    return _Int8Product.apply(x, w, planes.flatten(0, 1), sizes, offset, step)
 
 
 def scaled_product(x, w):
@@ -190,10 +216,10 @@ def scaled_product(x, w):
     -------
     z : Tensor of shape (n, n_units), of the dtype of w
     """
-    sizes = unit_sizes(w) if _is_fast(x, w) else None
+    sizes = unit_sizes(w) if is_fast(x, w) else None
     if sizes is None:
         return F.linear(x.to(w.dtype), w)
-    return _Int8Product.apply(x, w, _directions, sizes)
+    return _Int8Product.apply(x, w, w.sign().to(torch.int8), sizes[None])
 
 
 def sign_product(x, latent, quantize):
@@ -213,13 +239,25 @@ def sign_product(x, latent, quantize):
     z : Tensor of shape (n, n_units), of the dtype of latent
         Exact sums.
     """
-    if _is_fast(x, latent):
-        return _Int8Product.apply(x, latent, _signs)
+    if is_fast(x, latent):
+        return _Int8Product.apply(x, latent, _signs(latent))
     return coded_product(x, quantize(latent))
 
 
-def _is_fast(x, w):
-    """Whether the 8-bit product is right and worth its conversions."""
+def is_fast(x, w):
+    """Whether 8-bit products of rows and weights are right and worth their conversions.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n, n_in)
+        Rows.
+    w : Tensor of shape (n_units, n_in)
+        Weights.
+
+    Returns
+    -------
+    is_fast : bool
+    """
     # Where a dimension is 1 its stride is arbitrary, and torch's 8-bit product can be wrong without
     # a word: github.com/pytorch/pytorch/issues/195066.
     is_large = x.shape[0] * w.numel() >= _SMALL and min(*x.shape, *w.shape) > 1

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from skbnn.bits import pack_bits
-from skbnn.nn.block import Block, Signal
+from skbnn.nn.block import Block, Signal, link
 from skbnn.nn.levels import LevelBlock
 from skbnn.nn.nonlinearities import make_nonlinearity
 from skbnn.nn.normalizers import BatchNorm
@@ -56,6 +56,11 @@ class EachPlace(Block):
 
     def read(self, source):  # noqa: D102
         self.block.read(source)
+
+    @property
+    def activation_quantizer(self):
+        """What quantizes the results of the block, if anything does."""
+        return self.block.activation_quantizer
 
     def forward(self, x, sample_weight=None):  # noqa: D102
         rows, weight = flatten_places(x, sample_weight)
@@ -275,6 +280,7 @@ class Residual(Block):
     def __init__(self, branch, skip=()):
         super().__init__()
         self.branch = nn.ModuleList(branch)
+        link(self.branch)
         self.skip = nn.ModuleList(skip)
 
     def forward(self, x, sample_weight=None):  # noqa: D102

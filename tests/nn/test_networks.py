@@ -6,10 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skbnn.nn import convolution, products
 from skbnn.nn.inputs import fit_input
-from skbnn.nn.networks import FrozenNetwork, dense_network
+from skbnn.nn.networks import FrozenNetwork, conv_network, dense_network, transformer_network
 from skbnn.nn.normalizers import BatchNorm
 from skbnn.packed import PackedModel
+from skbnn.packed.images import ImageLayout
 from skbnn.techniques import get_technique, list_techniques
 
 REAL = [name for name in list_techniques() if get_technique(name).activations == "real"]
@@ -118,3 +120,50 @@ def test_freezing_ends_training():
     network.freeze()
     assert not network.training
     assert all(p.dtype == torch.float64 and not p.requires_grad for p in network.parameters())
+
+
+FAMILIES = {
+    "mlp": (dense_network, {"hidden_layer_sizes": (128, 128)}),
+    "cnn": (conv_network, {"channels": (32, 32), "kernel_size": 3, "strides": (1, 1),
+                           "pool_sizes": (1, 2), "padding_value": -1, "residual": False,
+                           "hidden_layer_sizes": (64,)}),
+    "residual cnn": (conv_network, {"channels": (32, 32), "kernel_size": 3, "strides": (1, 1),
+                                    "pool_sizes": (1, 2), "padding_value": 1, "residual": True,
+                                    "hidden_layer_sizes": (64,)}),
+    "transformer": (transformer_network, {"d_model": 64, "n_layers": 1, "n_heads": 2,
+                                          "mlp_ratio": 2.0, "image_shape": (8, 8, 1),
+                                          "patch_size": (4, 4), "attention": "threshold"}),
+}  # fmt: skip
+
+
+@pytest.mark.skipif(not products.int8_is_fast(), reason="8-bit products are not fast here")
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", list_techniques())
+def test_fast_products_train_what_slow_ones_do(name, family, monkeypatch):
+    """Every block must know what it reads: levels that are no whole numbers are no 8-bit ones."""
+    technique, (make, topology) = get_technique(name), FAMILIES[family]
+    X = np.random.default_rng(0).integers(0, 17, (600, 64)).astype(np.uint8)
+    layout = ImageLayout((8, 8, 1)) if "cnn" in family else None
+    counted, results = [], []
+    taken = products._Int8Product.apply
+    monkeypatch.setattr(products._Int8Product, "apply", lambda *a: counted.append(1) or taken(*a))
+    for is_fast in (True, False):
+        for module in (products, convolution):
+            monkeypatch.setattr(module, "int8_is_fast", lambda is_fast=is_fast: is_fast)
+        inputs = fit_input(technique, X, np.arange(600) % 3, np.ones(600), 3, layout)
+        network = make(
+            inputs.operation,
+            3,
+            technique,
+            init=None,
+            input_dropout=0.1,
+            hidden_dropout=0.2,
+            generator=torch.Generator().manual_seed(0),
+            **topology,
+        ).train()
+        rows = inputs.rows(X).batch(np.arange(600))
+        # Twice: what is learned has moved by then.
+        results.append([network(rows).detach() for _ in range(2)])
+    assert bool(counted) == (technique.activations != "real")
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)

@@ -9,8 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skbnn.nn import products
-from skbnn.nn.products import coded_product, scaled_product, sign_product, unit_sizes
+from skbnn.nn.products import (
+    coded_product,
+    is_fast,
+    plane_product,
+    scaled_product,
+    sign_product,
+    unit_sizes,
+)
 from skbnn.nn.quantizers import SignWeights, StochasticWeights
+from skbnn.nn.quantizers.codes import Parts
 
 needs_int8 = pytest.mark.skipif(
     not hasattr(torch, "_int_mm"), reason="this torch has no 8-bit integer product"
@@ -30,7 +38,7 @@ def tensors(n, n_in, n_units, seed, dtype=torch.float32):
 @given(*[st.integers(2, 200)] * 3, st.integers(0, 1000))
 def test_int8_equals_float_bit_for_bit(n, n_in, n_units, seed):
     x, w = tensors(n, n_in, n_units, seed)
-    found = products._Int8Product.apply(x, w, products._whole)
+    found = products._Int8Product.apply(x, w, w.to(torch.int8))
     assert found.dtype == torch.float32
     assert torch.equal(found, F.linear(x, w))
 
@@ -66,7 +74,7 @@ def test_gradients_are_rounded_to_8_bits_of_each_row_or_column(size):
     pull = size * torch.randn(90, 70, generator=generator)
     pull *= torch.logspace(-3, 0, 90)[:, None] * torch.logspace(-2, 0, 70)
     a, b = (t.clone().requires_grad_() for t in (x, w))
-    products._Int8Product.apply(a, b, products._whole).backward(pull)
+    products._Int8Product.apply(a, b, w.to(torch.int8)).backward(pull)
     # Half a level for each term at most; signs are random, so sums grow with the root.
     step = pull.abs().amax(1, keepdim=True) / 127
     assert ((a.grad - pull @ w).abs() <= 3 * step * math.sqrt(70)).all()
@@ -81,7 +89,7 @@ def test_gradient_of_whole_levels_is_exact():
     pull = torch.randint(-127, 128, (90, 70), generator=torch.Generator().manual_seed(2)).float()
     pull[:, 0], pull[0] = 127, 127
     a, b = (t.clone().requires_grad_() for t in (x, w))
-    products._Int8Product.apply(a, b, products._whole).backward(pull)
+    products._Int8Product.apply(a, b, w.to(torch.int8)).backward(pull)
     torch.testing.assert_close(a.grad, pull @ w)
     torch.testing.assert_close(b.grad, pull.t() @ x)
 
@@ -90,7 +98,7 @@ def test_gradient_of_whole_levels_is_exact():
 def test_gradient_of_zeros():
     x, w = tensors(10, 20, 30, seed=1)
     a, b = (t.clone().requires_grad_() for t in (x, w))
-    products._Int8Product.apply(a, b, products._whole).backward(torch.zeros(10, 30))
+    products._Int8Product.apply(a, b, w.to(torch.int8)).backward(torch.zeros(10, 30))
     assert not a.grad.any() and not b.grad.any()
 
 
@@ -98,7 +106,7 @@ def test_gradient_of_zeros():
 def test_gradient_only_where_it_is_needed():
     x, w = tensors(10, 20, 30, seed=1)
     w.requires_grad_()
-    products._Int8Product.apply(x, w, products._whole).sum().backward()
+    products._Int8Product.apply(x, w, w.to(torch.int8)).sum().backward()
     assert x.grad is None
     torch.testing.assert_close(w.grad, x.sum(0).expand(30, -1))
 
@@ -139,6 +147,46 @@ def test_product_with_weights_of_any_size(n):
     torch.testing.assert_close(a.grad, b.grad)
     step = (pull * sizes).abs().amax(1, keepdim=True) / 127
     assert ((y.grad - z.grad).abs() <= 3 * step * math.sqrt(512)).all()
+
+
+@needs_int8
+@pytest.mark.parametrize("n_planes", [1, 3])
+@pytest.mark.parametrize("has_offset", [False, True])
+@pytest.mark.parametrize("step", [1.0, 0.375])
+def test_product_with_planes(n_planes, has_offset, step):
+    generator = torch.Generator().manual_seed(3)
+
+    def whole(low, high, *shape):
+        return torch.randint(low, high, shape, generator=generator)
+
+    x = whole(-60, 61, 250, 130).float() * step
+    planes = whole(0, 2, n_planes, 70, 130).to(torch.int8)
+    sizes = whole(0, 200, n_planes, 70).float() / 256
+    offset = whole(-100, 100, 70).float() / 256 if has_offset else None
+    parts = Parts(planes, sizes, offset)
+    weights = parts.value()
+    digits = zip(sizes.double(), planes.double(), strict=True)
+    expected = sum(size[:, None] * plane for size, plane in digits)
+    assert torch.equal(weights.double(), expected + (offset[:, None] if has_offset else 0))
+    a, b = (weights.clone().requires_grad_() for _ in range(2))
+    y, z = (x.clone().requires_grad_() for _ in range(2))
+    # What a gradient goes to need not be near the weights.
+    found, expected = plane_product(y, a * 1.0, parts, step), F.linear(z, b)
+    assert torch.equal(found, expected)
+    pull = whole(-127, 128, 250, 70).float()
+    pull[0] = 127
+    found.backward(pull)
+    expected.backward(pull)
+    torch.testing.assert_close(a.grad, b.grad)
+    of_planes = (pull[:, None] * sizes).flatten(1).abs().amax(1, keepdim=True) / 127
+    assert ((y.grad - z.grad).abs() <= 3 * of_planes * math.sqrt(70 * n_planes)).all()
+
+
+def test_fast_products_are_for_large_float32():
+    for n, dtype, expected in ((256, torch.float32, True), (5, torch.float32, False),
+                               (256, torch.float64, False)):  # fmt: skip
+        x, w = tensors(n, 64, 512, seed=0, dtype=dtype)
+        assert is_fast(x, w) == (expected and products.int8_is_fast())
 
 
 def test_sizes_of_units():

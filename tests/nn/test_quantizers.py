@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from skbnn import BinaryMLPClassifier
 from skbnn.nn.quantizers import (
@@ -179,3 +180,45 @@ def test_trained_values_are_those_of_the_code(name):
         before.load_state_dict(quantizer.state_dict())
         expected = before.encode(w).decode(w.dtype)
         torch.testing.assert_close(quantizer(w), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", [name for role, name in CODED if role == "weights"])
+@pytest.mark.parametrize("rows", ["sign", "bases-3", "basis-2", "elastic-1", "real"])
+def test_products_are_those_of_the_quantized_weights(name, rows):
+    """Eight-bit ones and others: with the bits of a code, and with the gradient of the weights."""
+    generator = torch.Generator().manual_seed(0)
+    w = torch.randn(300, 64, generator=generator) * 0.5
+    read = make_quantizer("activations", rows, generator=generator, n_units=64)
+    x = read(torch.randn(256, 64, generator=generator)).detach()
+    results = []
+    for is_direct in (True, False):
+        quantizer = make_quantizer(
+            "weights", name, generator=torch.Generator().manual_seed(1), n_units=300
+        ).train()
+        latent, given = w.clone().requires_grad_(), x.clone().requires_grad_()
+        if is_direct:
+            z = quantizer.product(given, latent, step=read.step)
+        else:
+            z = F.linear(given, quantizer(latent))
+        z.backward(torch.linspace(-1, 1, z.numel()).view(z.shape))
+        results.append((z.detach(), given.grad, latent.grad))
+    (found, to_x, to_w), (z, x_grad, w_grad) = results
+    torch.testing.assert_close(found, z, rtol=1e-6, atol=1e-5)
+    for grad, expected in ((to_x, x_grad), (to_w, w_grad)):
+        # Rounded to 8 bits of the largest of a row: far less than noise, if not nothing.
+        assert (grad - expected).norm() <= 0.02 * expected.norm()
+
+
+@pytest.mark.parametrize("name", [name for role, name in CODED if role == "activations"])
+def test_activations_are_whole_multiples_of_their_step(name):
+    generator = torch.Generator().manual_seed(0)
+    quantizer = make_quantizer("activations", name, generator=generator, n_units=8).train()
+    with torch.no_grad():
+        for tensor in (*quantizer.parameters(), *quantizer.buffers()):
+            tensor.mul_(1.3).sub_(0.1)
+    for mode in (True, True, False):
+        quantizer.train(mode)
+        x = quantizer(torch.randn(50, 8, generator=generator) * 2).detach()
+        whole = x / quantizer.step
+        assert torch.equal(whole, whole.round())
+        assert 0 < whole.abs().max() <= 127

@@ -52,10 +52,9 @@ class BasesWeights(PlaneWeights):
         target = 2 * torch.linalg.vecdot(bits, w).T / n_in - w.mean(1, keepdim=True)
         return Planes(bits, torch.linalg.solve(gram, target).T)
 
-    def relaxed(self, w):  # noqa: D102
-        with torch.no_grad():
-            slope = self.planes(w).scales.sum(0)[:, None]
-        return w * slope
+    def learn(self, w):  # noqa: D102
+        planes = self.planes(w.detach())
+        return self.parts(planes, w.dtype), w * planes.scales.sum(0)[:, None]
 
 
 class BasesActivations(LevelActivations):

@@ -26,12 +26,17 @@ class AdaptiveWeights(PlaneWeights):
     """
 
     def planes(self, w):  # noqa: D102
-        u, spread, mean = standardized(w)
-        return Planes(at_least(u, 0)[None], spread.T, mean[:, 0])
+        return self._planes(*standardized(w))
 
-    def relaxed(self, w):  # noqa: D102
+    def learn(self, w):  # noqa: D102
         u, spread, mean = standardized(w)
-        return spread * surrogate_sign(u, EDE(), self.progress) + mean
+        with torch.no_grad():
+            parts = self.parts(self._planes(u, spread, mean), w.dtype)
+        return parts, spread * surrogate_sign(u, EDE(), self.progress) + mean
+
+    @staticmethod
+    def _planes(u, spread, mean):
+        return Planes(at_least(u, 0)[None], spread.T, mean[:, 0])
 
 
 class AdaptiveActivations(LevelActivations):

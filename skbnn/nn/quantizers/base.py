@@ -23,11 +23,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from skbnn.nn.processes import ALONE
-from skbnn.nn.products import scaled_product
-from skbnn.nn.quantizers.codes import Code
+from skbnn.nn.products import is_fast, plane_product, scaled_product
+from skbnn.nn.quantizers.codes import Code, Parts
 from skbnn.nn.quantizers.rounding import snap, straight_through
 
 __all__ = ["LevelActivations", "PlaneWeights", "Quantizer"]
+
+# Each plane costs two products on top of one, where float32 costs three of four times the time.
+_FEW_PLANES = 4
 
 
 class Quantizer(nn.Module):
@@ -53,6 +56,9 @@ class Quantizer(nn.Module):
         Share of the fit that is done, in [0, 1]; set by the training loop.
     gives_signs : bool
         Whether the result holds -1 and +1 alone, whatever is learned.
+    step : float or None
+        Of activations: what the last result holds whole multiples of, -127 to 127 of them; None
+        where that is not known.
     shared_grid : bool
         Whether all units of weights must have the same ``unit``; set where their sums are added.
     processes : Processes
@@ -62,6 +68,7 @@ class Quantizer(nn.Module):
     coded = False
     processes = ALONE
     gives_signs = False
+    step = None
     shared_grid = False
 
     def __init__(self, *, surrogate=None, generator=None, n_units=1):
@@ -71,7 +78,7 @@ class Quantizer(nn.Module):
         self.n_units = n_units
         self.progress = 0.0
 
-    def product(self, x, weight, *, signs=True):
+    def product(self, x, weight, *, step=1.0):
         """Return the product of coded rows with the quantized weights.
 
         Parameters
@@ -80,8 +87,8 @@ class Quantizer(nn.Module):
             Rows.
         weight : float Tensor of shape (n_units, n_in)
             Latent weights.
-        signs : bool, default=True
-            Whether rows hold nothing but -1, 0 and +1.
+        step : float or None, default=1.0
+            What rows are whole multiples of, at most 127 of them; None for rows of any numbers.
 
         Returns
         -------
@@ -89,7 +96,8 @@ class Quantizer(nn.Module):
             ``x @ forward(weight).T``; override it where that can be had faster.
         """
         quantized = self(weight)
-        return scaled_product(x, quantized) if signs else F.linear(x.to(quantized.dtype), quantized)
+        is_whole = step == 1.0
+        return (scaled_product if is_whole else F.linear)(x.to(quantized.dtype), quantized)
 
     def normalized(self, z, normalizer, sample_weight=None):
         """Return the quantized results of a normaliser.
@@ -178,11 +186,8 @@ class PlaneWeights(Quantizer):
         """
         return w
 
-    def forward(self, w):  # noqa: D102
-        return straight_through(self.relaxed(w), self.value(w.detach()))
-
-    def value(self, w):
-        """Return the quantized weights without gradient; override it where there is a faster way.
+    def learn(self, w):
+        """Return the weights and their gradient; override it where both share work.
 
         Parameters
         ----------
@@ -191,23 +196,57 @@ class PlaneWeights(Quantizer):
 
         Returns
         -------
-        w_q : Tensor of the same shape and dtype
-            ``encode(w).decode(w.dtype)``, bit for bit.
+        parts : Parts
+            Without gradient: ``parts.value()`` is ``encode(w).decode(w.dtype)``, bit for bit.
+        relaxed : Tensor of the shape of w
+            See :meth:`relaxed`.
         """
-        return self._snapped(w).decode(w.dtype)
+        return self.parts(self.planes(w.detach()), w.dtype), self.relaxed(w)
+
+    def forward(self, w):  # noqa: D102
+        parts, relaxed = self.learn(w)
+        return straight_through(relaxed, parts.value())
+
+    def product(self, x, weight, *, step=1.0):  # noqa: D102
+        is_plain = type(self).forward is PlaneWeights.forward
+        if not (is_plain and step and is_fast(x, weight)):
+            return super().product(x, weight, step=step)
+        parts, relaxed = self.learn(weight)
+        if len(parts.planes) > _FEW_PLANES:
+            return F.linear(x, straight_through(relaxed, parts.value()))
+        return plane_product(x, relaxed, parts, step)
+
+    def parts(self, planes, dtype):
+        """Return weights as they are in training.
+
+        Parameters
+        ----------
+        planes : Planes
+            What :meth:`planes` returns, without gradient.
+        dtype : torch.dtype
+            Of their sizes and their offset.
+
+        Returns
+        -------
+        parts : Parts
+        """
+        bits, scales, offset, unit = self._snapped(planes)
+        return Parts(
+            bits.to(torch.int8).mul_(2).sub_(1),
+            (scales * unit).to(dtype),
+            None if planes.offset is None else (offset * unit).to(dtype),
+        )
 
     def encode(self, x):  # noqa: D102
-        code = self._snapped(x)
+        with torch.no_grad():
+            code = self._snapped(self.planes(x))
         return code._replace(bits=code.bits.bool())
 
-    def _snapped(self, x):
-        """Return the code of latent weights, its bits as ``planes`` gives them."""
-        with torch.no_grad():
-            bits, scales, offset = self.planes(x)
-            offset = torch.zeros_like(scales[0]) if offset is None else offset
-            whole, unit = snap(
-                torch.cat([scales, offset[None]]), self.steps, shared=self.shared_grid
-            )
+    def _snapped(self, planes):
+        """Return planes as a code, with the bits as they are."""
+        bits, scales, offset = planes
+        offset = torch.zeros_like(scales[0]) if offset is None else offset
+        whole, unit = snap(torch.cat([scales, offset[None]]), self.steps, shared=self.shared_grid)
         return Code(bits, whole[:-1], whole[-1], unit)
 
 
@@ -215,7 +254,8 @@ class LevelActivations(Quantizer):
     """Base of activations of a few levels, which are monotone steps of the pre-activation.
 
     A subclass defines :meth:`staircase`, which is all that packing needs, and :meth:`learn`, which
-    is the same function with its gradient.
+    is the same function with its gradient. A ``learn`` that says what its result holds whole
+    multiples of, by setting ``self.step``, makes the product after it several times as fast.
 
     Parameters
     ----------
@@ -254,7 +294,11 @@ class LevelActivations(Quantizer):
         raise TypeError(f"{type(self).__name__} defines no learn(x).")
 
     def forward(self, x):  # noqa: D102
-        return self.learn(x) if self.training else self.encode(x).decode(x.dtype)
+        if self.training:
+            return self.learn(x)
+        code = self.encode(x)
+        self.step = code.unit
+        return code.decode(x.dtype)
 
     def level(self, x):
         """Return the level of pre-activations.
@@ -295,7 +339,9 @@ class LevelActivations(Quantizer):
         return float(offset + (scales.sum() if bit else -scales.sum())) * unit
 
     def snapped(self, *parts):
-        """Return real numbers on their common integer grid; gradients pass the rounding.
+        """Return real numbers on their common integer grid, whose step becomes ``self.step``.
+
+        Gradients pass the rounding.
 
         Parameters
         ----------
@@ -308,6 +354,7 @@ class LevelActivations(Quantizer):
         """
         stacked = torch.stack([part.reshape(()) for part in parts])
         whole, unit = snap(stacked[:, None], self.steps)
+        self.step = float(unit)
         return list(straight_through(stacked, (whole * unit).to(stacked.dtype)[:, 0]))
 
     def grid(self, scales, offset):

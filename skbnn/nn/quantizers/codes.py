@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-__all__ = ["Code", "Planes", "Staircase"]
+__all__ = ["Code", "Parts", "Planes", "Staircase"]
 
 
 class Code(NamedTuple):
@@ -73,6 +73,32 @@ class Planes(NamedTuple):
     bits: torch.Tensor
     scales: torch.Tensor
     offset: torch.Tensor | None = None
+
+
+class Parts(NamedTuple):
+    """Weights as 8-bit planes in training: ``offset + sum_k sizes[k] * planes[k]``.
+
+    Parameters
+    ----------
+    planes : int8 Tensor of shape (n_planes, n_units, n_in)
+        Plane by plane: -1 and +1, or 0 and 1.
+    sizes : Tensor of shape (n_planes, n_units)
+        What each plane of each unit is worth, a number of few binary digits.
+    offset : Tensor of shape (n_units,) or None
+        Worth of a weight apart from its planes; None for nothing.
+    """
+
+    planes: torch.Tensor
+    sizes: torch.Tensor
+    offset: torch.Tensor | None = None
+
+    def value(self):
+        """Return the weights, of the dtype of the sizes."""
+        (first, *rest), (size, *sizes) = self.planes, self.sizes
+        value = first * size[:, None]
+        for plane, size in zip(rest, sizes, strict=True):
+            value.addcmul_(plane.to(value.dtype), size[:, None])
+        return value if self.offset is None else value.add_(self.offset[:, None])
 
 
 class Staircase(NamedTuple):

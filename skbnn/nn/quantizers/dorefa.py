@@ -32,16 +32,24 @@ class UniformWeights(PlaneWeights):
         self.n_bits = n_bits
 
     def planes(self, w):  # noqa: D102
+        return self._planes(self._bounded(w))
+
+    def learn(self, w):  # noqa: D102
+        t = self._bounded(w)
+        return self.parts(self._planes(t.detach()), w.dtype), t
+
+    def _planes(self, t):
         most = 2**self.n_bits - 1
-        rest = torch.floor(most * (self.relaxed(w) + 1) / 2 + 0.5)
-        bits = torch.empty(self.n_bits, *w.shape, dtype=w.dtype, device=w.device)
+        rest = torch.floor(most * (t + 1) / 2 + 0.5)
+        bits = torch.empty(self.n_bits, *t.shape, dtype=t.dtype, device=t.device)
         for k in reversed(range(self.n_bits)):
             bits[k] = at_least(rest, 1 << k)
             rest.sub_(bits[k], alpha=1 << k)
-        scales = 2.0 ** torch.arange(self.n_bits, device=w.device) / most
-        return Planes(bits, scales[:, None].expand(-1, len(w)))
+        scales = 2.0 ** torch.arange(self.n_bits, device=t.device) / most
+        return Planes(bits, scales[:, None].expand(-1, len(t)))
 
-    def relaxed(self, w):  # noqa: D102
+    @staticmethod
+    def _bounded(w):
         t = torch.tanh(w)
         return t / t.detach().abs().max().clamp(min=torch.finfo(w.dtype).tiny)
 
@@ -78,5 +86,6 @@ class UniformActivations(LevelActivations):
 
     def learn(self, x):  # noqa: D102
         most, step = len(self.levels.thresholds), 2 * self.levels.unit
+        self.step = self.levels.unit
         level = torch.floor(x.detach().clamp(0, 1) * most + 0.5)
         return straight_through(x.clamp(0, 1), level * step)

@@ -89,7 +89,8 @@ class ElasticActivations(LevelActivations):
                 self.scale.copy_(self.first_scale * self.processes.sum(x.abs().sum()) / count)
                 self.begun.fill_(1.0)
         scale = self.scale.clamp(min=_LEAST_SCALE)
-        quantized = self.encode(x.detach()).decode(x.dtype)
+        code = self.encode(x.detach())
+        self.step, quantized = code.unit, code.decode(x.dtype)
         is_sign = self.n_bits == 1 and self.lowest < 0
         return _Elastic.apply(x, scale, self.shift, quantized, self.lowest, is_sign, count)
 

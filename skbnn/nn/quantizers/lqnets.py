@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 
 from skbnn.nn.quantizers.base import LevelActivations, PlaneWeights
-from skbnn.nn.quantizers.codes import Planes, Staircase
+from skbnn.nn.quantizers.codes import Parts, Planes, Staircase
 from skbnn.nn.quantizers.rounding import at_least, snap, straight_through
 
 __all__ = ["BasisActivations", "BasisWeights"]
@@ -71,19 +71,19 @@ class BasisWeights(PlaneWeights):
         self.n_bits = n_bits
         self.register_buffer("basis", torch.zeros(self.n_units, n_bits))
 
-    def value(self, w):  # noqa: D102
+    def learn(self, w):  # noqa: D102
         # Without inputs there is nothing to learn from.
         if not self.training or not w.numel():
-            return super().value(w)
-        self._begin(w)
-        signs, above = self._levels(w)
+            return super().learn(w)
+        latent = w.detach()
+        self._begin(latent)
+        signs, above = self._levels(latent)
         scales, unit = snap(self.basis.T, self.steps, shared=self.shared_grid)
         worth = ((signs.double() @ scales.T.double()[..., None])[..., 0] * unit[:, None]).to(w)
-        quantized = worth[:, :1].repeat(1, w.shape[1])
-        for step, met in zip(worth.diff(dim=1).T, above, strict=True):
-            quantized.addcmul_(met, step[:, None])
-        self._improve(w, signs, above)
-        return quantized
+        self._improve(latent, signs, above)
+        # A weight is worth the lowest level, and a step more for each limit that it is above.
+        planes = torch.stack([met.to(torch.int8) for met in above])
+        return Parts(planes, worth.diff(dim=1).T, worth[:, 0]), w
 
     def planes(self, w):  # noqa: D102
         signs, above = self._levels(w)
@@ -149,6 +149,7 @@ class BasisActivations(LevelActivations):
 
     def learn(self, x):  # noqa: D102
         limits, codes, scales, offset, unit = self.staircase()
+        self.step = float(unit)
         level = torch.bucketize(x.detach(), limits[:, 0], right=True)
         worth = ((offset + (codes.long() * 2 - 1) @ scales) * unit).to(x.dtype)
         quantized = straight_through(x.clamp(worth.min(), worth.max()), worth[level])

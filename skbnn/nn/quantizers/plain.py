@@ -30,7 +30,7 @@ class SignActivations(LevelActivations):
     Courbariaux et al., Binarized Neural Networks, NIPS 2016, arXiv 1602.02830.
     """
 
-    gives_signs = True
+    gives_signs, step = True, 1.0
 
     def staircase(self):  # noqa: D102
         one = torch.ones(1, dtype=torch.int64)
@@ -66,9 +66,9 @@ class SignWeights(Quantizer):
     def forward(self, x):  # noqa: D102
         return straight_through(x, sign(x.detach()))
 
-    def product(self, x, weight, *, signs=True):  # noqa: D102
-        if not signs:
-            return super().product(x, weight, signs=signs)
+    def product(self, x, weight, *, step=1.0):  # noqa: D102
+        if step != 1.0:
+            return super().product(x, weight, step=step)
         if type(self).forward is not SignWeights.forward:
             return coded_product(x, self(weight))
         return sign_product(x, weight, self)

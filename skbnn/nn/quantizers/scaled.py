@@ -134,10 +134,11 @@ class LibraWeights(PlaneWeights):
         u, _, _ = standardized(w)
         return _signs(u, self._power(u))
 
-    def relaxed(self, w):  # noqa: D102
+    def learn(self, w):  # noqa: D102
         u, _, _ = standardized(w)
+        planes = _signs(u.detach(), self._power(u.detach()))
         signs = surrogate_sign(u, EDE(), self.progress)
-        return signs * self._power(u.detach())[:, None]
+        return self.parts(planes, w.dtype), signs * planes.scales.T
 
     @staticmethod
     def _power(u):
