@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from skbnn import BinaryMLPClassifier
 from skbnn.nn.quantizers import (
     Code,
+    LevelActivations,
     Quantizer,
     RealWeights,
     SignActivations,
@@ -207,6 +208,20 @@ def test_products_are_those_of_the_quantized_weights(name, rows):
     for grad, expected in ((to_x, x_grad), (to_w, w_grad)):
         # Rounded to 8 bits of the largest of a row: far less than noise, if not nothing.
         assert (grad - expected).norm() <= 0.02 * expected.norm()
+
+
+def test_activations_that_say_no_step_have_none():
+    class Silent(LevelActivations):
+        def staircase(self):
+            return make_quantizer("activations", "uniform-2").staircase()
+
+        def learn(self, x):
+            return x.clamp(0, 1) * 0.7
+
+    quantizer = Silent()
+    for training in (True, False, True):
+        quantizer.train(training)(torch.rand(3, 4))
+        assert (quantizer.step is None) == training
 
 
 @pytest.mark.parametrize("name", [name for role, name in CODED if role == "activations"])

@@ -254,8 +254,8 @@ class LevelActivations(Quantizer):
     """Base of activations of a few levels, which are monotone steps of the pre-activation.
 
     A subclass defines :meth:`staircase`, which is all that packing needs, and :meth:`learn`, which
-    is the same function with its gradient. A ``learn`` that says what its result holds whole
-    multiples of, by setting ``self.step``, makes the product after it several times as fast.
+    is the same function with its gradient. Where ``learn`` says what its result holds whole
+    multiples of, by setting ``self.step``, the product after it is one of 8-bit integers.
 
     Parameters
     ----------
@@ -295,6 +295,8 @@ class LevelActivations(Quantizer):
 
     def forward(self, x):  # noqa: D102
         if self.training:
+            # Not that of the result before, where learn says nothing.
+            self.step = type(self).step
             return self.learn(x)
         code = self.encode(x)
         self.step = code.unit
