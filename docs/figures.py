@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
+from measured import technique_page
 from study import BLUE, GENERATED, ORANGE, study_page
 
 import skbnn
@@ -207,6 +208,7 @@ def make_all(app=None):
             in_both_themes(f"life-of-{life}", draw_life(steps), (7.5, 0.55 * len(steps) + 1))
         for data in ("mnist", "fashion-mnist"):
             study_page(data, in_both_themes)
+        technique_page(in_both_themes)
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def _mean(values):
     return sum(values) / len(values)
 
 
-def _range(values, digits=2):
+def of_seeds(values, digits=2):
     """Return mean, and least and greatest of several values, as text."""
     spread = f" ({min(values):.{digits}f}-{max(values):.{digits}f})" if len(values) > 1 else ""
     return f"{_mean(values):.{digits}f}{spread}"
@@ -135,11 +135,11 @@ def _spread(quantiles):
 COLUMNS = {
     "family": ("family", str),
     "kind": ("kind", str),
-    "errors": ("test error, %", _range),
+    "errors": ("test error, %", of_seeds),
     "n": ("seeds", str),
     "nbytes": ("bytes", "{:,}".format),
     "ratio": ("smaller", "{:.1f}x".format),
-    "cpu": ("fit, CPU s", lambda seconds: _range(seconds, 0)),
+    "cpu": ("fit, CPU s", lambda seconds: of_seeds(seconds, 0)),
     "memory": ("fit, MB", lambda b: f"{b / 1e6:.0f}"),
     "one": ("one, µs", _spread),
     "batch": ("batch, µs", _spread),
@@ -156,15 +156,17 @@ def table(rows):
         row["n"] = len(row["errors"])
         row["ratio"] = twins.get(row["family"], row["nbytes"]) / row["nbytes"]
     keys = [key for key in COLUMNS if any(row.get(key) is not None for row in rows)]
+    cells = [
+        ["" if row.get(key) is None else COLUMNS[key][1](row[key]) for key in keys] for row in rows
+    ]
+    return list_table([[COLUMNS[key][0] for key in keys], *cells])
+
+
+def list_table(cells):
+    """Return lines of texts, the first of them the head, as a reStructuredText table."""
     lines = [".. list-table::", "   :header-rows: 1", "   :class: study", ""]
-    for cells in (
-        [COLUMNS[key][0] for key in keys],
-        *(
-            ["" if row.get(key) is None else COLUMNS[key][1](row[key]) for key in keys]
-            for row in rows
-        ),
-    ):
-        lines += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(cells)]
+    for line in cells:
+        lines += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(line)]
     return "\n".join([*lines, ""])
 
 
@@ -182,7 +184,6 @@ def confused(rows, pairs, names):
     two classes that lose most against the float model of the family. All in per cent of a class.
     """
     shares = {}
-    lines = [".. list-table::", "   :header-rows: 1", "   :class: study", ""]
     heads = [f"{names[i]} and {names[j]}" for i, j in pairs]
     cells = [["family", "kind", *heads, "most often", "lost by bits"]]
     for row in rows:
@@ -201,11 +202,7 @@ def confused(rows, pairs, names):
             lost = ", ".join(f"{names[k]} ({change[k]:.1f})" for k in order)
         most = f"{names[i]} as {names[j]} ({wrong[i, j]:.1f})"
         cells.append([row["family"], row["kind"], *both, most, lost])
-    if len(cells) == 1:
-        return ""
-    for line in cells:
-        lines += [f"   {'*' if k == 0 else ' '} - {cell}" for k, cell in enumerate(line)]
-    return "\n".join([*lines, ""])
+    return list_table(cells) if len(cells) > 1 else ""
 
 
 def seeds_text(rows):

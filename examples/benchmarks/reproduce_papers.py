@@ -153,7 +153,8 @@ def main():
                     random_state=seed,
                     verbose=True,
                 )
-                results.add({**key, **fit_record(estimator, data)})
+                record = fit_record(estimator, data)
+                results.add({**key, "published": paper.error, **record})
     print(table(results.records))
 
 
