@@ -175,3 +175,19 @@ def test_results_that_the_documentation_shows(tmp_path, monkeypatch):
         "a", "bits", "15.0", "5.0", "z as x (30.0)", "z (30.0), x (10.0)"
     ]  # fmt: skip
     assert study.confused([{"family": "a", "kind": "bits"}], [], []) == ""
+
+
+def test_page_of_techniques(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    measured = pytest.importorskip("measured")
+    rows = measured.by_technique(measured.stored("techniques-mnist-mlp"))
+    assert measured.technique_table(rows).count("   * - ") == 1 + len(rows)
+    means = [sum(errors) / len(errors) for _, _, errors in rows]
+    assert means == sorted(means)
+    kinds = {name: measured.kind_of(name) for name in ("float", "binaryconnect", "bnn", "lqnets")}
+    assert tuple(kinds.values()) == tuple(measured.KINDS)[:2] + ("all of one bit", "several bits")
+    assert measured.stored("none such") == [] == measured.technique_parts("none", "mlp", None)
+    run = {"paper": "bnn", "published": 0.96, "max_iter": 9, "test_errors": 150, "n_test": 10_000}
+    monkeypatch.setattr(measured, "stored", lambda name: [run, run | {"test_errors": 100}])
+    _, text = measured.paper_parts()
+    assert "- 0.96\n     - 1.25 (1.00-1.50)\n     - 2\n     - 9" in text
