@@ -20,6 +20,7 @@ __all__ = [
     "pool_sums",
     "round_columns",
     "round_rows",
+    "scale_sums",
     "spread_levels",
 ]
 
@@ -77,6 +78,17 @@ def round_columns(x, levels, scales):
             shifted[i] = x[n, i] / scales[i] + _SHIFT
         for i in range(n_columns):
             levels[n, i] = np.int8(whole[i])
+
+
+@njit(cache=True, nogil=True)
+def scale_sums(sums, scales):
+    """Turn sums into real numbers, each row times its scale, in the same memory."""
+    n_rows, n_columns = sums.shape
+    numbers = sums.view(np.float32)
+    for n in range(n_rows):
+        scale = scales[n]
+        for i in range(n_columns):
+            numbers[n, i] = np.float32(sums[n, i]) * scale
 
 
 @njit(cache=True, nogil=True)

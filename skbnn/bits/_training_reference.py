@@ -10,6 +10,7 @@ __all__ = [
     "pool_sums",
     "round_columns",
     "round_rows",
+    "scale_sums",
     "spread_levels",
     "unfold_images",
 ]
@@ -47,6 +48,19 @@ def round_columns(x, levels, scales):
         As of :func:`round_rows`.
     """
     round_rows(x.T, levels.T, scales)
+
+
+def scale_sums(sums, scales):
+    """Turn sums into real numbers, each row times its scale, in the same memory.
+
+    Parameters
+    ----------
+    sums : int32 ndarray of shape (n_rows, n_columns)
+        Sums; afterwards it holds the bits of float32 numbers.
+    scales : float32 ndarray of shape (n_rows,)
+        Scales.
+    """
+    sums.view(np.float32)[...] = sums.astype(np.float32) * scales[:, None]
 
 
 def pool_sums(sums, pool_height, pool_width, out, winners):

@@ -27,6 +27,7 @@ from skbnn.bits._training import (
     pool_sums,
     round_columns,
     round_rows,
+    scale_sums,
     spread_levels,
 )
 from skbnn.bits._unfolding import unfold_images
@@ -59,6 +60,7 @@ __all__ = [
     "pool_sums",
     "round_columns",
     "round_rows",
+    "scale_sums",
     "run_chain",
     "run_convolutions",
     "signed_sums",

@@ -30,6 +30,7 @@ from skbnn.bits._training_reference import (
     pool_sums,
     round_columns,
     round_rows,
+    scale_sums,
     spread_levels,
     unfold_images,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "pool_sums",
     "round_columns",
     "round_rows",
+    "scale_sums",
     "run_chain",
     "run_convolutions",
     "signed_sums",

@@ -37,6 +37,16 @@ def test_ties_go_to_even(kernels, guarded, frozen):
         assert levels.ravel().tolist() == [127, 0, 2, 0, -2, 2]
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_scale_sums(kernels, rng, guarded, frozen, shape):
+    given = rng.integers(-(2**31), 2**31, shape, dtype=np.int32)
+    sums = guarded(shape, np.int32)
+    sums[...] = given
+    scales = rng.normal(size=shape[0]).astype(np.float32)
+    kernels.scale_sums(sums, frozen(scales))
+    np.testing.assert_array_equal(sums.view(np.float32), given.astype(np.float32) * scales[:, None])
+
+
 @pytest.mark.parametrize("pool", [(1, 1), (2, 2), (3, 2), (5, 7)])
 @pytest.mark.parametrize("n_units", [1, 33, 64])
 def test_pool_and_spread(kernels, rng, guarded, frozen, pool, n_units):
