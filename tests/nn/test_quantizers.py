@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from skbnn import BinaryMLPClassifier
 from skbnn.nn.quantizers import (
+    AdaptiveActivations,
     Code,
     LevelActivations,
     Quantizer,
@@ -222,6 +223,21 @@ def test_activations_that_say_no_step_have_none():
     for training in (True, False, True):
         quantizer.train(training)(torch.rand(3, 4))
         assert (quantizer.step is None) == training
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_steps_that_8_bits_cannot_count_are_none(training):
+    class Finer(AdaptiveActivations):
+        steps = 256
+
+    x = torch.randn(5, 4)
+    for kind, is_known in ((Finer, False), (AdaptiveActivations, True)):
+        quantizer = kind().train(training)
+        with torch.no_grad():
+            quantizer.scale.fill_(0.71)
+            quantizer.center.fill_(0.26)
+        quantizer(x)
+        assert (quantizer.step is not None) == is_known
 
 
 @pytest.mark.parametrize("name", [name for role, name in CODED if role == "activations"])

@@ -31,6 +31,7 @@ __all__ = ["LevelActivations", "PlaneWeights", "Quantizer"]
 
 # Each plane costs two products on top of one, where float32 costs three of four times the time.
 _FEW_PLANES = 4
+_MOST_STEPS = 127
 
 
 class Quantizer(nn.Module):
@@ -298,9 +299,28 @@ class LevelActivations(Quantizer):
             # Not that of the result before, where learn says nothing.
             self.step = type(self).step
             return self.learn(x)
-        code = self.encode(x)
-        self.step = code.unit
-        return code.decode(x.dtype)
+        return self.decoded(self.encode(x), x.dtype)
+
+    def decoded(self, code, dtype):
+        """Return what a code stands for, and keep its unit as ``step`` where 8 bits can count it.
+
+        Parameters
+        ----------
+        code : Code
+            Of activations.
+        dtype : torch.dtype
+            Of the result.
+
+        Returns
+        -------
+        x_q : Tensor of the shape of one plane
+        """
+        self._count(code.unit, *code.scales, code.offset)
+        return code.decode(dtype)
+
+    def _count(self, unit, *whole):
+        """Keep a unit as ``step`` if that many of it are few enough."""
+        self.step = float(unit) if sum(abs(int(n)) for n in whole) <= _MOST_STEPS else None
 
     def level(self, x):
         """Return the level of pre-activations.
@@ -356,7 +376,7 @@ class LevelActivations(Quantizer):
         """
         stacked = torch.stack([part.reshape(()) for part in parts])
         whole, unit = snap(stacked[:, None], self.steps)
-        self.step = float(unit)
+        self._count(unit, *whole[:, 0])
         return list(straight_through(stacked, (whole * unit).to(stacked.dtype)[:, 0]))
 
     def grid(self, scales, offset):

@@ -89,8 +89,7 @@ class ElasticActivations(LevelActivations):
                 self.scale.copy_(self.first_scale * self.processes.sum(x.abs().sum()) / count)
                 self.begun.fill_(1.0)
         scale = self.scale.clamp(min=_LEAST_SCALE)
-        code = self.encode(x.detach())
-        self.step, quantized = code.unit, code.decode(x.dtype)
+        quantized = self.decoded(self.encode(x.detach()), x.dtype)
         is_sign = self.n_bits == 1 and self.lowest < 0
         return _Elastic.apply(x, scale, self.shift, quantized, self.lowest, is_sign, count)
 
