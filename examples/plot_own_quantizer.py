@@ -47,8 +47,8 @@ print("weights:", code.decode()[0].tolist())
 #
 # Activations are steps of the pre-activation. ``staircase`` lists the thresholds, the bits of each
 # level, and what a bit is worth; ``learn`` is the same function with a gradient. Where it says what
-# its results are whole multiples of, as ``step``, products in training are of 8-bit integers. This
-# one is -1, 0 or +1, with a dead zone of half a standard deviation around 0.
+# its results are few whole multiples of, as ``grain``, products in training are of 8-bit integers.
+# This one is -1, 0 or +1, with a dead zone of half a standard deviation around 0.
 
 
 class DeadZone(LevelActivations):
@@ -60,7 +60,7 @@ class DeadZone(LevelActivations):
         return Staircase(thresholds, codes, torch.tensor([1, 1]), torch.tensor(0), 0.5)
 
     def learn(self, x):
-        self.step = 1.0
+        self.grain = 1.0
         low, high = (surrogate_sign(x + t, self.surrogate, self.progress) for t in (0.5, -0.5))
         return (low + high) / 2
 

@@ -50,7 +50,7 @@ class Block(nn.Module):
         Parameters
         ----------
         source : Input or Quantizer
-            It says as ``gives_signs`` whether elements are plain signs, as ``step`` what they are
+            It says as ``gives_signs`` whether elements are plain signs, as ``grain`` what they are
             whole multiples of, and by ``worth(bit)`` what an element is worth whose bits are all
             0, or all 1.
         """

@@ -43,14 +43,14 @@ class Input(nn.Module):
     ----------
     gives_signs : bool
         Whether prepared rows are -1 and +1.
-    step : float or None
+    grain : float or None
         What prepared rows hold whole multiples of, -127 to 127 of them; None if of nothing.
     unit : float
         Real value of one integer step of a code.
     """
 
     gives_signs = False
-    step = None
+    grain = None
     unit = 1.0
 
     def __init__(self, operation):
@@ -104,7 +104,7 @@ class Input(nn.Module):
 class ThermometerInput(Input):
     """Thermometer bits; see :class:`skbnn.packed.Thermometer`."""
 
-    gives_signs, step = True, 1.0
+    gives_signs, grain = True, 1.0
 
     @classmethod
     def fit(cls, X, y, sample_weight, n_thresholds, layout=None):  # noqa: D102
@@ -146,7 +146,7 @@ class StandardizeInput(Input):
 class ThermometerImages(Input):
     """Thermometer bits of pixels; see :class:`skbnn.packed.ImageThermometer`."""
 
-    gives_signs, step = True, 1.0
+    gives_signs, grain = True, 1.0
 
     @classmethod
     def fit(cls, X, y, sample_weight, n_thresholds, layout=None):  # noqa: D102

@@ -50,7 +50,7 @@ class _Coded(Dense):
     def sums(self, x):
         """Return the sums of the units, exact integers times the codes' units."""
         rows = self.dropout(x.flatten(1))
-        z = self.weight_quantizer.product(rows, self.weight, step=self.source[0].step)
+        z = self.weight_quantizer.product(rows, self.weight, grain=self.source[0].grain)
         return self.dropout.restore(z)
 
     def freeze(self, signal):  # noqa: D102

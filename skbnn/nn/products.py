@@ -4,9 +4,9 @@ Rows and weights of -1, 0 and +1 fit 8-bit integers, whose products CPUs with VN
 instructions sum exactly and four times faster than float32. The forward sums are integers below
 2^24 and therefore the same, bit for bit, on every machine.
 
-Weights of several planes are a product for each of them, times a number for each unit, and all rows
-may be whole multiples of one step; where these numbers have few binary digits, as those of
-quantizers have, that is exact too.
+Weights of several planes are a product for each of them, times a number for each unit, and rows may
+be whole multiples of one number, their *grain*; where these numbers have few binary digits, as
+those of quantizers have, that is exact too.
 
 Gradients are real numbers. Where 8-bit products are fast, each row of the gradient (each column,
 for the gradient of the weights) is rounded to 8 bits of its own largest value, so that the backward
@@ -142,21 +142,23 @@ def unit_sizes(w):
 class _Int8Product(torch.autograd.Function):
     """``x @ (offset + sum_k sizes[k] * planes[k]).T``, one 8-bit product for each plane.
 
-    Planes lie below each other in a matrix, and x is 8-bit integers times ``step``. What the
+    Planes lie below each other in a matrix, and x is 8-bit integers times ``grain``. What the
     gradient of the weights goes to is ``w``, whose values are not looked at.
     """
 
     @staticmethod
-    def forward(ctx, x, w, planes, sizes=None, offset=None, step=1.0):
-        x = (x if step == 1.0 else x / step).to(torch.int8)
+    def forward(ctx, x, w, planes, sizes=None, offset=None, grain=1.0):
+        x = (x if grain == 1.0 else x / grain).to(torch.int8)
         ctx.save_for_backward(x, planes, sizes, offset)
-        ctx.step = step
+        ctx.grain = grain
         z = floats(torch._int_mm(x, planes.t()))
         if sizes is None:
-            return z
-        z = z.unflatten(1, sizes.shape).mul_(sizes * step)
-        z = z[:, 0] if len(sizes) == 1 else z.sum(1)
-        return z if offset is None else z.addr_(x.sum(1, dtype=z.dtype), offset * step)
+            return z if grain == 1.0 else z.mul_(grain)
+        if len(sizes) == 1:
+            z.mul_(sizes[0] * grain)
+        else:
+            z = z.unflatten(1, sizes.shape).mul_(sizes * grain).sum(1)
+        return z if offset is None else z.addr_(x.sum(1, dtype=z.dtype), offset * grain)
 
     @staticmethod
     def backward(ctx, grad):
@@ -170,12 +172,12 @@ class _Int8Product(torch.autograd.Function):
                 grad_x.add_((grad @ offset)[:, None])
         if ctx.needs_input_grad[1]:
             levels, scales = column_levels(grad)
-            grad_w = scaled_floats(torch._int_mm(levels.t(), x), scales * ctx.step)
+            grad_w = scaled_floats(torch._int_mm(levels.t(), x), scales * ctx.grain)
         return grad_x, grad_w, None, None, None, None
 
 
 def coded_product(x, w):
-    """Return ``x @ w.T`` for tensors that hold -1, 0 and +1.
+    """Return ``x @ w.T`` for whole numbers from -127 to 127, as rows and weights of signs are.
 
     Parameters
     ----------
@@ -194,20 +196,20 @@ def coded_product(x, w):
     return F.linear(x.to(w.dtype), w)
 
 
-def plane_product(x, w, parts, step):
+def plane_product(x, w, parts, grain):
     """Return the product of rows and weights that are given by their planes.
 
     Parameters
     ----------
     x : float32 Tensor of shape (n, n_in)
-        Rows, whole multiples of the step that 8 bits can count. What :func:`is_fast` refuses is
+        Rows, at most 127 times the grain in whole numbers. What :func:`is_fast` refuses is
         not for this function.
     w : float32 Tensor of shape (n_units, n_in)
         What the gradient of the weights goes to; its values do not matter.
     parts : Parts
         The weights.
-    step : float
-        The step.
+    grain : float
+        What the rows are whole multiples of.
 
     Returns
     -------
@@ -215,11 +217,11 @@ def plane_product(x, w, parts, step):
         ``x @ parts.value().T``.
     """
     planes, sizes, offset = parts
-    return _Int8Product.apply(x, w, planes.flatten(0, 1), sizes, offset, step)
+    return _Int8Product.apply(x, w, planes.flatten(0, 1), sizes, offset, grain)
 
 
 def scaled_product(x, w):
-    """Return ``x @ w.T`` for rows of -1, 0 and +1 and any weights.
+    """Return ``x @ w.T`` for rows of whole numbers from -127 to 127 and any weights.
 
     Fast where the weights of each unit are -1, 0 and +1 times one number.
 
@@ -240,17 +242,19 @@ def scaled_product(x, w):
     return _Int8Product.apply(x, w, w.sign().to(torch.int8), sizes[None])
 
 
-def sign_product(x, latent, quantize):
-    """Return ``coded_product(x, sign(latent))``; its gradient goes to the latent weights as it is.
+def sign_product(x, latent, quantize, grain=1.0):
+    """Return ``x @ sign(latent).T``; its gradient goes to the latent weights as it is.
 
     Parameters
     ----------
     x : float Tensor of shape (n, n_in)
-        Rows that hold -1, 0 and +1.
+        Rows, at most 127 times the grain in whole numbers.
     latent : float Tensor of shape (n_units, n_in)
         Latent weights.
     quantize : callable
         Sign with that gradient, for where there is no faster way.
+    grain : float, default=1.0
+        What the rows are whole multiples of.
 
     Returns
     -------
@@ -258,7 +262,7 @@ def sign_product(x, latent, quantize):
         Exact sums.
     """
     if is_fast(x, latent):
-        return _Int8Product.apply(x, latent, _signs(latent))
+        return _Int8Product.apply(x, latent, _signs(latent), None, None, grain)
     return coded_product(x, quantize(latent))
 
 

@@ -248,4 +248,4 @@ def test_rows_are_not_taken_for_signs_that_only_begin_as_such(activations):
     x = torch.where(torch.rand(256, 64, generator=generator) < 0.5, size, -size)
     expected = x @ torch.where(block.weight >= 0, 1.0, -1.0).t()
     assert torch.equal(block.sums(x), expected)
-    assert (block.source[0].step == 1.0) == (size == 1.0)
+    assert (block.source[0].grain == 1.0) == (size == 1.0)

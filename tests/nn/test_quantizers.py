@@ -10,14 +10,23 @@ import torch.nn.functional as F
 
 from skbnn import BinaryMLPClassifier
 from skbnn.nn.quantizers import (
+    _QUANTIZERS,
     AdaptiveActivations,
+    AdaptiveWeights,
+    BasesWeights,
     Code,
     LevelActivations,
+    LibraWeights,
+    MagnitudeWeights,
+    Planes,
+    PlaneWeights,
     Quantizer,
     RealWeights,
     SignActivations,
     SignWeights,
     StochasticWeights,
+    UniformActivations,
+    UniformWeights,
     make_quantizer,
     sign,
 )
@@ -184,7 +193,7 @@ def test_trained_values_are_those_of_the_code(name):
         torch.testing.assert_close(quantizer(w), expected, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", [name for role, name in CODED if role == "weights"])
+@pytest.mark.parametrize("name", sorted(set(_QUANTIZERS["weights"]) - {"tanh", "real"}))
 @pytest.mark.parametrize("rows", ["sign", "bases-3", "basis-2", "elastic-1", "real"])
 def test_products_are_those_of_the_quantized_weights(name, rows):
     """Eight-bit ones and others: with the bits of a code, and with the gradient of the weights."""
@@ -199,7 +208,7 @@ def test_products_are_those_of_the_quantized_weights(name, rows):
         ).train()
         latent, given = w.clone().requires_grad_(), x.clone().requires_grad_()
         if is_direct:
-            z = quantizer.product(given, latent, step=read.step)
+            z = quantizer.product(given, latent, grain=read.grain)
         else:
             z = F.linear(given, quantizer(latent))
         z.backward(torch.linspace(-1, 1, z.numel()).view(z.shape))
@@ -211,7 +220,7 @@ def test_products_are_those_of_the_quantized_weights(name, rows):
         assert (grad - expected).norm() <= 0.02 * expected.norm()
 
 
-def test_activations_that_say_no_step_have_none():
+def test_activations_that_say_no_grain_have_none():
     class Silent(LevelActivations):
         def staircase(self):
             return make_quantizer("activations", "uniform-2").staircase()
@@ -222,11 +231,11 @@ def test_activations_that_say_no_step_have_none():
     quantizer = Silent()
     for training in (True, False, True):
         quantizer.train(training)(torch.rand(3, 4))
-        assert (quantizer.step is None) == training
+        assert (quantizer.grain is None) == training
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_steps_that_8_bits_cannot_count_are_none(training):
+def test_grains_that_8_bits_cannot_count_are_none(training):
     class Finer(AdaptiveActivations):
         steps = 256
 
@@ -237,11 +246,11 @@ def test_steps_that_8_bits_cannot_count_are_none(training):
             quantizer.scale.fill_(0.71)
             quantizer.center.fill_(0.26)
         quantizer(x)
-        assert (quantizer.step is not None) == is_known
+        assert (quantizer.grain is not None) == is_known
 
 
-@pytest.mark.parametrize("name", [name for role, name in CODED if role == "activations"])
-def test_activations_are_whole_multiples_of_their_step(name):
+@pytest.mark.parametrize("name", sorted(set(_QUANTIZERS["activations"]) - {"real"}))
+def test_activations_are_whole_multiples_of_their_grain(name):
     generator = torch.Generator().manual_seed(0)
     quantizer = make_quantizer("activations", name, generator=generator, n_units=8).train()
     with torch.no_grad():
@@ -250,6 +259,64 @@ def test_activations_are_whole_multiples_of_their_step(name):
     for mode in (True, True, False):
         quantizer.train(mode)
         x = quantizer(torch.randn(50, 8, generator=generator) * 2).detach()
-        whole = x / quantizer.step
+        whole = x / quantizer.grain
         assert torch.equal(whole, whole.round())
         assert 0 < whole.abs().max() <= 127
+
+
+@pytest.mark.parametrize("n_bits", [6, 7])
+def test_levels_that_8_bits_cannot_count_stay_real(n_bits):
+    generator = torch.Generator().manual_seed(0)
+    rows, weights = UniformActivations(n_bits).train(), MagnitudeWeights(n_units=64).train()
+    x = rows(torch.rand(512, 64, generator=generator) * 2).detach()
+    w = torch.randn(64, 64, generator=generator)
+    found = weights.product(x, w, grain=rows.grain)
+    assert (rows.grain is None) == (n_bits == 7)
+    torch.testing.assert_close(found, x @ weights(w).t(), rtol=1e-6, atol=1e-4)
+
+
+def test_bits_become_signs_of_their_own():
+    bits = torch.tensor([[[0, 1, 1]]], dtype=torch.int8)
+    parts = PlaneWeights().parts(Planes(bits, torch.ones(1, 1)), torch.float32)
+    assert parts.planes.tolist() == [[[-1, 1, 1]]] and bits.tolist() == [[[0, 1, 1]]]
+
+
+class Parameterized(PlaneWeights):
+    """Has a parameter of its own, which it sets from the weights."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.size = torch.nn.Parameter(torch.ones(()))
+
+    def planes(self, w):
+        self.size.copy_(w.abs().mean())
+        return Planes((w >= 0)[None], self.size.expand(1, len(w)))
+
+
+@pytest.mark.parametrize("n_in", [5, 0])
+def test_planes_are_found_without_gradient(n_in):
+    w = torch.randn(3, n_in, requires_grad=True)
+    quantized = Parameterized()(w)
+    assert quantized.shape == w.shape and quantized.requires_grad
+
+
+@pytest.mark.parametrize("kind", [AdaptiveWeights, BasesWeights, LibraWeights, UniformWeights])
+def test_a_subclass_that_changes_planes_or_gradient_is_heard(kind):
+    """Classes that find both at once must not do so for others."""
+
+    class Steeper(kind):
+        def relaxed(self, w):
+            return w * 3
+
+    class Turned(kind):
+        def planes(self, w):
+            return super().planes(-w)
+
+    w = (torch.randn(4, 30, generator=make_generator(0)) / 3).requires_grad_()
+    Steeper(n_units=4)(w).sum().backward()
+    assert torch.equal(w.grad, torch.full_like(w, 3))
+    turned = Turned(n_units=4)
+    assert torch.equal(turned(w), turned.encode(w).decode(w.dtype))
+    assert not torch.equal(turned(w), kind(n_units=4)(w))
+    assert torch.equal(kind(n_units=4).relaxed(w), kind(n_units=4).learn(w)[1])
+    assert torch.equal(kind(n_units=4)(w[:, :0]), w[:, :0])

@@ -52,9 +52,18 @@ class BasesWeights(PlaneWeights):
         target = 2 * torch.linalg.vecdot(bits, w).T / n_in - w.mean(1, keepdim=True)
         return Planes(bits, torch.linalg.solve(gram, target).T)
 
+    def relaxed(self, w):  # noqa: D102
+        with torch.no_grad():
+            scales = self.planes(w).scales
+        return w * scales.sum(0)[:, None]
+
     def learn(self, w):  # noqa: D102
-        planes = self.planes(w.detach())
-        return self.parts(planes, w.dtype), w * planes.scales.sum(0)[:, None]
+        if not self._is(BasesWeights):
+            return super().learn(w)
+        with torch.no_grad():
+            planes = self.planes(w)
+            parts = self.parts(planes, w.dtype)
+        return parts, w * planes.scales.sum(0)[:, None]
 
 
 class BasesActivations(LevelActivations):
@@ -90,7 +99,7 @@ class BasesActivations(LevelActivations):
         return Staircase(thresholds[:, None], codes, *grid)
 
     def learn(self, x):  # noqa: D102
-        scales = self.snapped(*self.scales)
+        scales = self.snapped(*self.scales, counted=True)
         return sum(
             scale * surrogate_sign(x - (0.5 - shift), self.window)
             for scale, shift in zip(scales, self.shifts, strict=True)

@@ -28,15 +28,23 @@ class AdaptiveWeights(PlaneWeights):
     def planes(self, w):  # noqa: D102
         return self._planes(*standardized(w))
 
+    def relaxed(self, w):  # noqa: D102
+        return self._relaxed(*standardized(w))
+
     def learn(self, w):  # noqa: D102
-        u, spread, mean = standardized(w)
+        if not self._is(AdaptiveWeights):
+            return super().learn(w)
+        shared = standardized(w)
         with torch.no_grad():
-            parts = self.parts(self._planes(u, spread, mean), w.dtype)
-        return parts, spread * surrogate_sign(u, EDE(), self.progress) + mean
+            parts = self.parts(self._planes(*shared), w.dtype)
+        return parts, self._relaxed(*shared)
 
     @staticmethod
     def _planes(u, spread, mean):
         return Planes(at_least(u, 0)[None], spread.T, mean[:, 0])
+
+    def _relaxed(self, u, spread, mean):
+        return spread * surrogate_sign(u, EDE(), self.progress) + mean
 
 
 class AdaptiveActivations(LevelActivations):
@@ -66,5 +74,5 @@ class AdaptiveActivations(LevelActivations):
         # A scale that is too small keeps its gradient, and so can grow again.
         scale = straight_through(self.scale, self.scale.detach().clamp(min=_LEAST_SCALE))
         u = (x - self.center) / scale
-        a, b = self.snapped(scale, self.center)
+        a, b = self.snapped(scale, self.center, counted=True)
         return a * surrogate_sign(u, self.surrogate, self.progress) + b

@@ -29,7 +29,7 @@ from skbnn.nn.quantizers.rounding import snap, straight_through
 
 __all__ = ["LevelActivations", "PlaneWeights", "Quantizer"]
 
-# Each plane costs two products on top of one, where float32 costs three of four times the time.
+# P planes cost 2 P + 1 products of 8 bits; three of float32 take four times as long each.
 _FEW_PLANES = 4
 _MOST_STEPS = 127
 
@@ -57,7 +57,7 @@ class Quantizer(nn.Module):
         Share of the fit that is done, in [0, 1]; set by the training loop.
     gives_signs : bool
         Whether the result holds -1 and +1 alone, whatever is learned.
-    step : float or None
+    grain : float or None
         Of activations: what the last result holds whole multiples of, -127 to 127 of them; None
         where that is not known.
     shared_grid : bool
@@ -69,7 +69,7 @@ class Quantizer(nn.Module):
     coded = False
     processes = ALONE
     gives_signs = False
-    step = None
+    grain = None
     shared_grid = False
 
     def __init__(self, *, surrogate=None, generator=None, n_units=1):
@@ -79,7 +79,7 @@ class Quantizer(nn.Module):
         self.n_units = n_units
         self.progress = 0.0
 
-    def product(self, x, weight, *, step=1.0):
+    def product(self, x, weight, *, grain=1.0):
         """Return the product of coded rows with the quantized weights.
 
         Parameters
@@ -88,7 +88,7 @@ class Quantizer(nn.Module):
             Rows.
         weight : float Tensor of shape (n_units, n_in)
             Latent weights.
-        step : float or None, default=1.0
+        grain : float or None, default=1.0
             What rows are whole multiples of, at most 127 of them; None for rows of any numbers.
 
         Returns
@@ -97,7 +97,7 @@ class Quantizer(nn.Module):
             ``x @ forward(weight).T``; override it where that can be had faster.
         """
         quantized = self(weight)
-        is_whole = step == 1.0
+        is_whole = grain == 1.0
         return (scaled_product if is_whole else F.linear)(x.to(quantized.dtype), quantized)
 
     def normalized(self, z, normalizer, sample_weight=None):
@@ -142,7 +142,8 @@ class Quantizer(nn.Module):
 class PlaneWeights(Quantizer):
     """Base of weights of any number of planes.
 
-    A subclass defines :meth:`planes`, and :meth:`relaxed` unless its gradient is the identity.
+    A subclass defines :meth:`planes`, and :meth:`relaxed` unless its gradient is the identity; one
+    in which both share work, :meth:`learn` too.
     Scales and offset of a unit are whole multiples of a step, ``steps`` of which are about the
     largest weight.
 
@@ -202,20 +203,27 @@ class PlaneWeights(Quantizer):
         relaxed : Tensor of the shape of w
             See :meth:`relaxed`.
         """
-        return self.parts(self.planes(w.detach()), w.dtype), self.relaxed(w)
+        with torch.no_grad():
+            parts = self.parts(self.planes(w.detach()), w.dtype)
+        return parts, self.relaxed(w)
+
+    def _is(self, kind):
+        """Whether planes and gradient are those of a class, so that it may do both at once."""
+        own = type(self)
+        return own.planes is kind.planes and own.relaxed is kind.relaxed
 
     def forward(self, w):  # noqa: D102
         parts, relaxed = self.learn(w)
         return straight_through(relaxed, parts.value())
 
-    def product(self, x, weight, *, step=1.0):  # noqa: D102
+    def product(self, x, weight, *, grain=1.0):  # noqa: D102
         is_plain = type(self).forward is PlaneWeights.forward
-        if not (is_plain and step and is_fast(x, weight)):
-            return super().product(x, weight, step=step)
+        if not (is_plain and grain and is_fast(x, weight)):
+            return super().product(x, weight, grain=grain)
         parts, relaxed = self.learn(weight)
         if len(parts.planes) > _FEW_PLANES:
-            return F.linear(x, straight_through(relaxed, parts.value()))
-        return plane_product(x, relaxed, parts, step)
+            return F.linear(x.to(weight.dtype), straight_through(relaxed, parts.value()))
+        return plane_product(x, relaxed, parts, grain)
 
     def parts(self, planes, dtype):
         """Return weights as they are in training.
@@ -233,7 +241,7 @@ class PlaneWeights(Quantizer):
         """
         bits, scales, offset, unit = self._snapped(planes)
         return Parts(
-            bits.to(torch.int8).mul_(2).sub_(1),
+            bits.to(torch.int8) * 2 - 1,
             (scales * unit).to(dtype),
             None if planes.offset is None else (offset * unit).to(dtype),
         )
@@ -256,7 +264,8 @@ class LevelActivations(Quantizer):
 
     A subclass defines :meth:`staircase`, which is all that packing needs, and :meth:`learn`, which
     is the same function with its gradient. Where ``learn`` says what its result holds whole
-    multiples of, by setting ``self.step``, the product after it is one of 8-bit integers.
+    multiples of, -127 to 127 of them, by setting ``self.grain``, the product after it is one of
+    8-bit integers.
 
     Parameters
     ----------
@@ -297,12 +306,12 @@ class LevelActivations(Quantizer):
     def forward(self, x):  # noqa: D102
         if self.training:
             # Not that of the result before, where learn says nothing.
-            self.step = type(self).step
+            self.grain = type(self).grain
             return self.learn(x)
         return self.decoded(self.encode(x), x.dtype)
 
     def decoded(self, code, dtype):
-        """Return what a code stands for, and keep its unit as ``step`` where 8 bits can count it.
+        """Return what a code stands for, and keep its unit as ``grain`` where 8 bits count it.
 
         Parameters
         ----------
@@ -315,12 +324,13 @@ class LevelActivations(Quantizer):
         -------
         x_q : Tensor of the shape of one plane
         """
-        self._count(code.unit, *code.scales, code.offset)
+        self._count(code.unit, code.scales, code.offset)
         return code.decode(dtype)
 
     def _count(self, unit, *whole):
-        """Keep a unit as ``step`` if that many of it are few enough."""
-        self.step = float(unit) if sum(abs(int(n)) for n in whole) <= _MOST_STEPS else None
+        """Keep a unit as ``grain`` if so many of it, in all, are few enough."""
+        is_known = sum(int(n.abs().sum()) for n in whole) <= _MOST_STEPS
+        self.grain = float(unit) if is_known else None
 
     def level(self, x):
         """Return the level of pre-activations.
@@ -360,15 +370,16 @@ class LevelActivations(Quantizer):
             _, _, scales, offset, unit = self.staircase()
         return float(offset + (scales.sum() if bit else -scales.sum())) * unit
 
-    def snapped(self, *parts):
-        """Return real numbers on their common integer grid, whose step becomes ``self.step``.
-
-        Gradients pass the rounding.
+    def snapped(self, *parts, counted=False):
+        """Return real numbers on their common integer grid; gradients pass the rounding.
 
         Parameters
         ----------
         *parts : scalar Tensor
             Scales and offset.
+        counted : bool, default=False
+            Whether the result of ``learn`` is the offset and each scale times a sign, so that the
+            step of the grid is its ``grain``.
 
         Returns
         -------
@@ -376,7 +387,8 @@ class LevelActivations(Quantizer):
         """
         stacked = torch.stack([part.reshape(()) for part in parts])
         whole, unit = snap(stacked[:, None], self.steps)
-        self._count(unit, *whole[:, 0])
+        if counted:
+            self._count(unit, whole)
         return list(straight_through(stacked, (whole * unit).to(stacked.dtype)[:, 0]))
 
     def grid(self, scales, offset):

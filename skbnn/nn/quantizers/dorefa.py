@@ -32,11 +32,15 @@ class UniformWeights(PlaneWeights):
         self.n_bits = n_bits
 
     def planes(self, w):  # noqa: D102
-        return self._planes(self._bounded(w))
+        return self._planes(UniformWeights.relaxed(self, w))
 
     def learn(self, w):  # noqa: D102
-        t = self._bounded(w)
-        return self.parts(self._planes(t.detach()), w.dtype), t
+        if not self._is(UniformWeights):
+            return super().learn(w)
+        t = self.relaxed(w)
+        with torch.no_grad():
+            parts = self.parts(self._planes(t), w.dtype)
+        return parts, t
 
     def _planes(self, t):
         most = 2**self.n_bits - 1
@@ -48,9 +52,10 @@ class UniformWeights(PlaneWeights):
         scales = 2.0 ** torch.arange(self.n_bits, device=t.device) / most
         return Planes(bits, scales[:, None].expand(-1, len(t)))
 
-    @staticmethod
-    def _bounded(w):
+    def relaxed(self, w):  # noqa: D102
         t = torch.tanh(w)
+        if not t.numel():
+            return t
         return t / t.detach().abs().max().clamp(min=torch.finfo(w.dtype).tiny)
 
 
@@ -86,6 +91,6 @@ class UniformActivations(LevelActivations):
 
     def learn(self, x):  # noqa: D102
         most, step = len(self.levels.thresholds), 2 * self.levels.unit
-        self.step = self.levels.unit
+        self._count(self.levels.unit, self.levels.scales, self.levels.offset)
         level = torch.floor(x.detach().clamp(0, 1) * most + 0.5)
         return straight_through(x.clamp(0, 1), level * step)

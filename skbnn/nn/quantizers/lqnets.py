@@ -149,7 +149,7 @@ class BasisActivations(LevelActivations):
 
     def learn(self, x):  # noqa: D102
         limits, codes, scales, offset, unit = self.staircase()
-        self._count(unit, *scales, offset)
+        self._count(unit, scales, offset)
         level = torch.bucketize(x.detach(), limits[:, 0], right=True)
         worth = ((offset + (codes.long() * 2 - 1) @ scales) * unit).to(x.dtype)
         quantized = straight_through(x.clamp(worth.min(), worth.max()), worth[level])

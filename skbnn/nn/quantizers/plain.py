@@ -30,7 +30,7 @@ class SignActivations(LevelActivations):
     Courbariaux et al., Binarized Neural Networks, NIPS 2016, arXiv 1602.02830.
     """
 
-    gives_signs, step = True, 1.0
+    gives_signs, grain = True, 1.0
 
     def staircase(self):  # noqa: D102
         one = torch.ones(1, dtype=torch.int64)
@@ -66,12 +66,13 @@ class SignWeights(Quantizer):
     def forward(self, x):  # noqa: D102
         return straight_through(x, sign(x.detach()))
 
-    def product(self, x, weight, *, step=1.0):  # noqa: D102
-        if step != 1.0:
-            return super().product(x, weight, step=step)
-        if type(self).forward is not SignWeights.forward:
+    def product(self, x, weight, *, grain=1.0):  # noqa: D102
+        is_plain = type(self).forward is SignWeights.forward
+        if not grain or not (is_plain or grain == 1.0):
+            return super().product(x, weight, grain=grain)
+        if not is_plain:
             return coded_product(x, self(weight))
-        return sign_product(x, weight, self)
+        return sign_product(x, weight, self, grain)
 
     def encode(self, x):  # noqa: D102
         scales = x.new_ones((1, len(x)), dtype=torch.int64)

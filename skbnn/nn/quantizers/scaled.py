@@ -134,11 +134,18 @@ class LibraWeights(PlaneWeights):
         u, _, _ = standardized(w)
         return _signs(u, self._power(u))
 
-    def learn(self, w):  # noqa: D102
+    def relaxed(self, w):  # noqa: D102
         u, _, _ = standardized(w)
-        planes = _signs(u.detach(), self._power(u.detach()))
-        signs = surrogate_sign(u, EDE(), self.progress)
-        return self.parts(planes, w.dtype), signs * planes.scales.T
+        return surrogate_sign(u, EDE(), self.progress) * self._power(u.detach())[:, None]
+
+    def learn(self, w):  # noqa: D102
+        if not self._is(LibraWeights):
+            return super().learn(w)
+        u, _, _ = standardized(w)
+        with torch.no_grad():
+            planes = _signs(u, self._power(u))
+            parts = self.parts(planes, w.dtype)
+        return parts, surrogate_sign(u, EDE(), self.progress) * planes.scales.T
 
     @staticmethod
     def _power(u):
