@@ -118,9 +118,10 @@ def paper_parts():
         return []
     runs_of = {}
     for record in records:
-        runs_of.setdefault((record["paper"], record["max_iter"]), []).append(record)
+        key = record["paper"], record["max_iter"], record["n_train"]
+        runs_of.setdefault(key, []).append(record)
     cells = [["paper", "published, %", "here, %", "seeds", "epochs"]]
-    for (paper, epochs), runs in sorted(runs_of.items()):
+    for (paper, epochs, _), runs in sorted(runs_of.items()):
         errors = [100 * run["test_errors"] / run["n_test"] for run in runs]
         published = f"{runs[0]['published']:.2f}"
         cells.append([paper, published, of_seeds(errors), str(len(runs)), str(epochs)])

@@ -187,7 +187,8 @@ def test_page_of_techniques(monkeypatch):
     kinds = {name: measured.kind_of(name) for name in ("float", "binaryconnect", "bnn", "lqnets")}
     assert tuple(kinds.values()) == tuple(measured.KINDS)[:2] + ("all of one bit", "several bits")
     assert measured.stored("none such") == [] == measured.technique_parts("none", "mlp", None)
-    run = {"paper": "bnn", "published": 0.96, "max_iter": 9, "test_errors": 150, "n_test": 10_000}
+    run = {"paper": "bnn", "published": 0.96, "max_iter": 9, "n_train": 60_000}
+    run |= {"test_errors": 150, "n_test": 10_000}
     monkeypatch.setattr(measured, "stored", lambda name: [run, run | {"test_errors": 100}])
     _, text = measured.paper_parts()
     assert "- 0.96\n     - 1.25 (1.00-1.50)\n     - 2\n     - 9" in text

@@ -1,6 +1,7 @@
 """Quantizers: what turns real tensors into the tensors that bits can store.
 
-Read :mod:`~skbnn.nn.quantizers.base` first; then one module for each kind:
+Read :mod:`~skbnn.nn.quantizers.base` first, then :mod:`~skbnn.nn.quantizers.weights` and
+:mod:`~skbnn.nn.quantizers.activations`, what all of each share; then one module for each kind:
 :mod:`~skbnn.nn.quantizers.plain` (signs), :mod:`~skbnn.nn.quantizers.scaled` (signs times a scale),
 :mod:`~skbnn.nn.quantizers.adabin`, :mod:`~skbnn.nn.quantizers.abcnet`,
 :mod:`~skbnn.nn.quantizers.lqnets`, :mod:`~skbnn.nn.quantizers.dorefa`,
@@ -11,8 +12,9 @@ from functools import partial
 
 from skbnn.nn.named import named
 from skbnn.nn.quantizers.abcnet import BasesActivations, BasesWeights
+from skbnn.nn.quantizers.activations import LevelActivations
 from skbnn.nn.quantizers.adabin import AdaptiveActivations, AdaptiveWeights
-from skbnn.nn.quantizers.base import LevelActivations, PlaneWeights, Quantizer
+from skbnn.nn.quantizers.base import Quantizer
 from skbnn.nn.quantizers.codes import Code, Planes, Staircase
 from skbnn.nn.quantizers.dorefa import UniformActivations, UniformWeights
 from skbnn.nn.quantizers.elastic import ElasticActivations, ElasticPositiveActivations
@@ -35,6 +37,7 @@ from skbnn.nn.quantizers.scaled import (
     PowerWeights,
     XnorWeights,
 )
+from skbnn.nn.quantizers.weights import PlaneWeights
 from skbnn.nn.surrogates import make_surrogate
 
 __all__ = [

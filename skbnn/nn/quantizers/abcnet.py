@@ -3,9 +3,10 @@
 import torch
 from torch import nn
 
-from skbnn.nn.quantizers.base import LevelActivations, PlaneWeights
+from skbnn.nn.quantizers.activations import LevelActivations
 from skbnn.nn.quantizers.codes import Planes, Staircase
 from skbnn.nn.quantizers.rounding import at_least, surrogate_sign
+from skbnn.nn.quantizers.weights import PlaneWeights
 from skbnn.nn.surrogates import Clipped
 
 __all__ = ["BasesActivations", "BasesWeights"]

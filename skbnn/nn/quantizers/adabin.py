@@ -3,10 +3,11 @@
 import torch
 from torch import nn
 
-from skbnn.nn.quantizers.base import LevelActivations, PlaneWeights
+from skbnn.nn.quantizers.activations import LevelActivations
 from skbnn.nn.quantizers.codes import Planes, Staircase
 from skbnn.nn.quantizers.rounding import at_least, straight_through, surrogate_sign
 from skbnn.nn.quantizers.scaled import standardized
+from skbnn.nn.quantizers.weights import PlaneWeights
 from skbnn.nn.surrogates import EDE
 
 __all__ = ["AdaptiveActivations", "AdaptiveWeights"]

@@ -2,9 +2,10 @@
 
 import torch
 
-from skbnn.nn.quantizers.base import LevelActivations, PlaneWeights
+from skbnn.nn.quantizers.activations import LevelActivations
 from skbnn.nn.quantizers.codes import Planes, Staircase
 from skbnn.nn.quantizers.rounding import at_least, straight_through
+from skbnn.nn.quantizers.weights import PlaneWeights
 
 __all__ = ["UniformActivations", "UniformWeights"]
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from skbnn.nn.quantizers.base import LevelActivations
+from skbnn.nn.quantizers.activations import LevelActivations
 from skbnn.nn.quantizers.codes import Staircase
 
 __all__ = ["ElasticActivations", "ElasticPositiveActivations"]

@@ -10,9 +10,10 @@ from itertools import pairwise
 
 import torch
 
-from skbnn.nn.quantizers.base import LevelActivations, PlaneWeights
+from skbnn.nn.quantizers.activations import LevelActivations
 from skbnn.nn.quantizers.codes import Parts, Planes, Staircase
 from skbnn.nn.quantizers.rounding import at_least, snap, straight_through
+from skbnn.nn.quantizers.weights import PlaneWeights
 
 __all__ = ["BasisActivations", "BasisWeights"]
 

@@ -4,9 +4,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from skbnn.nn.quantizers.base import LevelActivations, PlaneWeights
+from skbnn.nn.quantizers.activations import LevelActivations
 from skbnn.nn.quantizers.codes import Planes, Staircase
 from skbnn.nn.quantizers.rounding import surrogate_sign
+from skbnn.nn.quantizers.weights import PlaneWeights
 
 __all__ = ["ShiftedSignActivations", "TernaryWeights"]
 

@@ -4,7 +4,8 @@ import torch
 
 from skbnn.nn.normalized_signs import are_fast, normalized_signs
 from skbnn.nn.products import coded_product, sign_product
-from skbnn.nn.quantizers.base import LevelActivations, Quantizer
+from skbnn.nn.quantizers.activations import LevelActivations
+from skbnn.nn.quantizers.base import Quantizer
 from skbnn.nn.quantizers.codes import Code, Staircase
 from skbnn.nn.quantizers.rounding import sign, straight_through, surrogate_sign
 from skbnn.nn.randomness import uniform

@@ -7,9 +7,9 @@ is folded away; where sums are added to a stream it stays, as an integer.
 
 import torch
 
-from skbnn.nn.quantizers.base import PlaneWeights
 from skbnn.nn.quantizers.codes import Planes
 from skbnn.nn.quantizers.rounding import at_least, surrogate_sign
+from skbnn.nn.quantizers.weights import PlaneWeights
 from skbnn.nn.surrogates import EDE, Clipped, Power
 
 __all__ = [

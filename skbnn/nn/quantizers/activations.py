@@ -1,0 +1,167 @@
+"""What all activations of a few levels share: steps on an integer grid, and what they are worth."""
+
+import math
+
+import torch
+
+from skbnn.nn.quantizers.base import Quantizer
+from skbnn.nn.quantizers.codes import Code
+from skbnn.nn.quantizers.rounding import snap, straight_through
+
+__all__ = ["LevelActivations"]
+
+_MOST_STEPS = 127
+
+
+class LevelActivations(Quantizer):
+    """Base of activations of a few levels, which are monotone steps of the pre-activation.
+
+    A subclass defines :meth:`staircase`, which is all that packing needs, and :meth:`learn`, which
+    is the same function with its gradient. Where ``learn`` says what its result holds whole
+    multiples of, -127 to 127 of them, by setting ``self.grain``, the product after it is one of
+    8-bit integers.
+
+    Parameters
+    ----------
+    surrogate : object with a ``backward`` method
+        What stands in for the derivative of sign.
+    generator : torch.Generator
+        Source of all randomness.
+    n_units : int
+        Units, for quantizers with something learned for each of them.
+    """
+
+    coded = True
+    steps = 64
+
+    def staircase(self):
+        """Return the levels as they are now.
+
+        Returns
+        -------
+        staircase : Staircase
+        """
+        raise TypeError(f"{type(self).__name__} defines no staircase().")
+
+    def learn(self, x):
+        """Return the quantized activations in training, with their surrogate gradient.
+
+        Parameters
+        ----------
+        x : Tensor of shape (..., n_units)
+            Pre-activations.
+
+        Returns
+        -------
+        x_q : Tensor of the same shape
+        """
+        raise TypeError(f"{type(self).__name__} defines no learn(x).")
+
+    def forward(self, x):  # noqa: D102
+        if self.training:
+            # Not that of the result before, where learn says nothing.
+            self.grain = type(self).grain
+            return self.learn(x)
+        return self.decoded(self.encode(x), x.dtype)
+
+    def decoded(self, code, dtype):
+        """Return what a code stands for, and keep its unit as ``grain`` where 8 bits count it.
+
+        Parameters
+        ----------
+        code : Code
+            Of activations.
+        dtype : torch.dtype
+            Of the result.
+
+        Returns
+        -------
+        x_q : Tensor of the shape of one plane
+        """
+        self._count(code.unit, code.scales, code.offset)
+        return code.decode(dtype)
+
+    def _count(self, unit, *whole):
+        """Keep a unit as ``grain`` if so many of it, in all, are few enough."""
+        is_known = sum(int(n.abs().sum()) for n in whole) <= _MOST_STEPS
+        self.grain = float(unit) if is_known else None
+
+    def level(self, x):
+        """Return the level of pre-activations.
+
+        Parameters
+        ----------
+        x : Tensor of shape (..., n_units)
+            Pre-activations.
+
+        Returns
+        -------
+        level : int64 Tensor of the same shape
+        """
+        thresholds = self.staircase().thresholds.to(x.device, x.dtype)
+        shape = (len(thresholds), *[1] * (x.ndim - 1), thresholds.shape[1])
+        return (x >= thresholds.reshape(shape)).sum(0)
+
+    def encode(self, x):  # noqa: D102
+        with torch.no_grad():
+            _, codes, scales, offset, unit = self.staircase()
+            bits = codes.T.to(x.device)[:, self.level(x)]
+        return Code(bits, scales, offset, unit)
+
+    def worth(self, bit):
+        """Return the value of an activation whose bits are all 0, or all 1.
+
+        Parameters
+        ----------
+        bit : bool
+            Which of the two.
+
+        Returns
+        -------
+        worth : float
+        """
+        with torch.no_grad():
+            _, _, scales, offset, unit = self.staircase()
+        return float(offset + (scales.sum() if bit else -scales.sum())) * unit
+
+    def snapped(self, *parts, counted=False):
+        """Return real numbers on their common integer grid; gradients pass the rounding.
+
+        Parameters
+        ----------
+        *parts : scalar Tensor
+            Scales and offset.
+        counted : bool, default=False
+            Whether the result of ``learn`` is the offset and each scale times a sign, so that the
+            step of the grid is its ``grain``.
+
+        Returns
+        -------
+        parts : list of scalar Tensor
+        """
+        stacked = torch.stack([part.reshape(()) for part in parts])
+        whole, unit = snap(stacked[:, None], self.steps)
+        if counted:
+            self._count(unit, whole)
+        return list(straight_through(stacked, (whole * unit).to(stacked.dtype)[:, 0]))
+
+    def grid(self, scales, offset):
+        """Return real scales and offset as those of a :class:`Staircase`.
+
+        Parameters
+        ----------
+        scales : Tensor of shape (n_planes,)
+            Real scales.
+        offset : Tensor of shape ()
+            Real offset.
+
+        Returns
+        -------
+        scales, offset : int64 Tensor
+        unit : float
+        """
+        whole, unit = snap(torch.cat([scales, offset.reshape(1)])[:, None], self.steps)
+        # Without a common factor numbers are as small as can be; a single scale becomes 1.
+        common = max(1, math.gcd(*whole.flatten().tolist()))
+        whole = whole[:, 0] // common
+        return whole[:-1], whole[-1], float(unit) * common
