@@ -20,7 +20,7 @@ from torch import nn
 from skbnn.bits import pack_bits
 from skbnn.nn.block import Signal
 from skbnn.nn.bridges import RealLevels
-from skbnn.nn.convolution import convolve
+from skbnn.nn.convolution import Convolution
 from skbnn.nn.linear import CodedHidden, CodedSums, real_twin
 from skbnn.nn.quantizers import make_quantizer
 from skbnn.nn.reals import RealHidden
@@ -66,9 +66,10 @@ class _Places:
         self.source = (source,)
 
     @property
-    def are_signs(self):
-        """Whether the images hold signs, as they do unless their source says otherwise."""
-        return self.reads_codes and all(source.gives_signs for source in self.source)
+    def grain(self):
+        """What the images are whole multiples of, if that is known."""
+        first = self.source[0].grain if self.source else 1.0
+        return first if self.reads_codes else None
 
     @property
     def padding(self):
@@ -84,10 +85,10 @@ class _Places:
 
     def sums(self, x):
         """Return the pooled sums of every place and unit."""
-        weight, gain = self.weight_quantizer(self.weight), self.dropout.gain
         # What is around an image is not dropped, so it must not gain either.
-        padding, signs = self.padding / gain, self.are_signs
-        z = convolve(self.dropout(x), weight, self.window, padding, are_signs=signs)
+        kind = Convolution(self.window, self.padding / self.dropout.gain)
+        rows = self.dropout(x)
+        z = self.weight_quantizer.product(rows, self.weight, grain=self.grain, kind=kind)
         return self.dropout.restore(z)
 
     @property

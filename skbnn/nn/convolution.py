@@ -1,21 +1,25 @@
 """The convolution of coded images in training: exact forward, fast backward.
 
-As in :mod:`skbnn.nn.products`, elements of -1, 0 and +1 fit 8-bit integers, weights may be these
-times a number for each unit, and gradients are
-rounded to 8 bits: of an image's largest value on the way to the images, of a unit's on the way to
-the weights. The convolution itself is oneDNN's, of unsigned images and signed weights.
+As in :mod:`skbnn.nn.products`, images are whole multiples of a grain, weights are planes of signs
+times a number for each unit, and gradients are rounded to 8 bits: of an image's largest value on
+the way to the images, of a unit's on the way to the weights. The convolution itself is oneDNN's, of
+unsigned images and signed weights.
 """
 
 import math
+from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 
 from skbnn.bits import backend
-from skbnn.nn.products import column_levels, floats, int8_is_fast, row_levels, unit_sizes
+from skbnn.nn.products import column_levels, floats, is_here, row_levels
+from skbnn.nn.quantizers.codes import Parts
+from skbnn.packed.windows import Window
 
-__all__ = ["convolve"]
+__all__ = ["Convolution"]
 
 _KERNELS = backend()
 _SMALL = 1 << 20
@@ -23,48 +27,93 @@ _BYTE_OFFSET = 128
 _WINDOW_BYTES = 1 << 21
 
 
-def convolve(x, weight, window, padding, *, are_signs=False):
-    """Convolve and max-pool images.
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution with *same* padding and its max-pool, as one product of rows and weights.
+
+    Rows are images, line by line, pixel by pixel, channel by channel, and so are weights; each
+    place of the pooled results is a row of its own. See :class:`~skbnn.nn.products.Dense`.
 
     Parameters
     ----------
-    x : Tensor of shape (n, height, width, channels), or (n, height * width * channels)
-        Images.
-    weight : Tensor of shape (n_units, window.n_taps)
-        Weights, line by line, pixel by pixel, channel by channel.
     window : Window
         Size and step of the window and of the pool.
     padding : float
         What pads the images.
-    are_signs : bool
-        Whether images hold -1, 0 and +1 alone. Fast where the weights of each unit are -1, 0 and +1
-        times one number.
-
-    Returns
-    -------
-    z : Tensor of shape (n * n_places, n_units)
-        Sums of -1, 0 and +1 are exact: they are whole numbers far below 2^24.
     """
-    images = x.reshape(-1, *window.shape)
-    filters = weight.reshape(-1, *window.kernel, window.shape[2])
-    is_fast = are_signs and _is_fast(images, filters, window)
-    sizes = unit_sizes(weight) if is_fast else None
-    if sizes is None:
-        z = _plain(images, filters, window, padding)
-    else:
-        z = _Int8Convolution.apply(images, filters, sizes, window, padding)
-    return z.reshape(-1, len(weight))
 
+    window: Window
+    padding: float
 
-def _plain(images, filters, window, padding):
-    """Convolve and max-pool numbers of any kind."""
-    images, filters = (t.permute(0, 3, 1, 2) for t in (images.to(filters.dtype), filters))
-    z = F.conv2d(images, filters, stride=window.stride, padding=window.margins)
-    if padding:
-        z.add_(_border(filters, window), alpha=padding)
-    if window.pool != (1, 1):
-        z = F.max_pool2d(z, window.pool)
-    return z.permute(0, 2, 3, 1)
+    def is_fast(self, x, w):
+        """Whether the 8-bit convolution is right and worth its conversions.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, ...)
+            Images.
+        w : Tensor of shape (n_units, window.n_taps)
+            Weights.
+
+        Returns
+        -------
+        is_fast : bool
+        """
+        window, n_places = self.window, len(x) * math.prod(self.window.places)
+        # The 8-bit product of the gradient can be wrong where a dimension is 1: see products.py.
+        is_right = window.stride == 1 and min(*w.shape, n_places) > 1
+        is_large = n_places * w.numel() >= _SMALL and math.prod(window.pool) < 1 << 16
+        return is_large and is_right and is_here(x, w) and _is_known()
+
+    def plain(self, x, w):
+        """Convolve and max-pool images of any numbers.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, ...)
+            Images.
+        w : Tensor of shape (n_units, window.n_taps)
+            Weights.
+
+        Returns
+        -------
+        z : Tensor of shape (n * n_places, n_units), of the dtype of w
+            Sums of whole numbers are exact: they are far below 2^24.
+        """
+        window = self.window
+        images, filters = self._images(x).to(w.dtype), self._images(w, window.kernel)
+        images, filters = (t.permute(0, 3, 1, 2) for t in (images, filters))
+        z = F.conv2d(images, filters, stride=window.stride, padding=window.margins)
+        if self.padding:
+            z.add_(_border(filters, window), alpha=self.padding)
+        if window.pool != (1, 1):
+            z = F.max_pool2d(z, window.pool)
+        return z.permute(0, 2, 3, 1).reshape(-1, len(w))
+
+    def planes(self, x, w, parts, grain):
+        """Convolve and max-pool images with weights that are given by their planes.
+
+        Parameters
+        ----------
+        x : float32 Tensor of shape (n, ...)
+            Images, at most 127 times the grain in whole numbers. What :meth:`is_fast` refuses is
+            not for this method.
+        w : float32 Tensor of shape (n_units, window.n_taps)
+            What the gradient of the weights goes to; its values do not matter.
+        parts : Parts
+            The weights.
+        grain : float
+            What the images are whole multiples of.
+
+        Returns
+        -------
+        z : float32 Tensor of shape (n * n_places, n_units)
+        """
+        z = _Int8Convolution.apply(self._images(x), w, *parts, self.window, self.padding, grain)
+        return z.view(-1, len(w))
+
+    def _images(self, x, sizes=None):
+        return x.reshape(-1, *(sizes or self.window.shape[:2]), self.window.shape[2])
 
 
 def _border(filters, window):
@@ -77,17 +126,6 @@ def _border(filters, window):
     inside = F.conv2d(ones, taps, stride=window.stride, padding=window.margins)
     border = taps.sum((2, 3)).reshape(1, -1, 1, 1) - inside
     return border.contiguous(memory_format=torch.channels_last)
-
-
-def _is_fast(images, filters, window):
-    """Whether the 8-bit convolution is right and worth its conversions."""
-    n_units, n_places = len(filters), math.prod(window.places)
-    is_large = len(images) * n_places * filters.numel() >= _SMALL
-    # The 8-bit product of the gradient can be wrong where a dimension is 1: see products.py.
-    is_right = window.stride == 1 and min(n_units, window.n_taps, len(images) * n_places) > 1
-    is_pooled = math.prod(window.pool) < 1 << 16
-    is_here = filters.dtype == torch.float32 and images.device.type == "cpu"
-    return is_large and is_right and is_pooled and is_here and int8_is_fast() and _is_known()
 
 
 @cache
@@ -133,48 +171,51 @@ def _int8_convolve(images, filters, margins, *, zero, bias=None):
 
 
 class _Int8Convolution(torch.autograd.Function):
-    """Convolution of -1, 0 and +1 with *same* padding and stride 1, by 8-bit integers, and pool.
+    """Convolution with *same* padding and stride 1, one of 8-bit integers for each plane, and pool.
 
-    Images are stored as ``1 + x``. Padded with the number 0, which then is an element of -1, they
-    give ``z + sum(w)``; an element of +1 pads if everything is negated; and 1 is what means 0.
-
-    Other numbers pad where dropout makes the images' elements worth more. What they add to the sums
-    of a place depends on the filters alone, and is added by itself.
-
-    Filters are of one size for each unit, which multiplies the pooled sums: it is not negative, so
-    the largest stays the largest. The gradient of the filters is that of filters of this size.
+    Images are whole numbers times ``grain``, and so is what pads them, unless dropout makes their
+    elements worth more. What the gradient of the filters goes to is ``w``, whose values are not
+    looked at.
 
     A gradient is rounded where it is small, on the pooled results, and goes on from the places
-    that had won.
+    that had won. On the way to the images it meets the filters as 8-bit levels, those of several
+    planes rounded once more: filters are few numbers, and one product of the many places is enough.
     """
 
     @staticmethod
-    def forward(ctx, images, filters, sizes, window, padding):
-        images, filters = images.to(torch.int8), filters.sign().to(torch.int8)
-        if padding not in (-1, 1):
-            unsigned = (images + 1).view(torch.uint8)
-            sums = _int8_convolve(unsigned, filters, window.margins, zero=1)
-            if padding:
-                border = _border(filters.permute(0, 3, 1, 2).float(), window)
-                sums.add_(border.permute(0, 2, 3, 1), alpha=padding)
-        else:
-            unsigned = (1 - int(padding) * images).view(torch.uint8)
-            bias = filters.sum((1, 2, 3)).float() * padding
-            turned = filters * -int(padding)
-            sums = _int8_convolve(unsigned, turned, window.margins, zero=0, bias=bias)
-        pooled, winners = (sums, None) if window.pool == (1, 1) else _pool(sums, window)
-        ctx.sizes = None if bool((sizes == 1).all()) else sizes
-        ctx.save_for_backward(images, filters, winners)
-        ctx.window, ctx.padding = window, padding
-        return pooled if ctx.sizes is None else pooled.mul_(ctx.sizes)
+    def forward(ctx, images, w, planes, sizes, offset, window, padding, grain):
+        images = (images if grain == 1.0 else images / grain).to(torch.int8)
+        padding = padding / grain
+        stored = _Stored.of(images, padding)
+        filters = planes.unflatten(2, (*window.kernel, -1))
+        z, *others = (stored.convolve(plane, window) for plane in filters)
+        is_single = not others and offset is None
+        # Where the largest stays the largest, there is less to multiply behind the pool.
+        is_last = is_single and (sizes is None or bool((sizes >= 0).all()))
+        if not is_last:
+            z.mul_(sizes[0])
+            for other, size in zip(others, sizes[1:], strict=True):
+                z.addcmul_(other, size)
+            if offset is not None:
+                z.addcmul_(_sum_of_windows(images, padding, window), offset)
+        z, winners = (z, None) if window.pool == (1, 1) else _pool(z, window)
+        if is_last and sizes is not None:
+            z.mul_(sizes[0])
+        levels, units = planes[0], None if sizes is None else sizes[0]
+        if not is_single:
+            levels, units = row_levels(Parts(planes, sizes, offset).value())
+            units = units[:, 0]
+        ctx.save_for_backward(images, levels.view(filters.shape[1:]), units, winners)
+        ctx.window, ctx.padding, ctx.grain = window, padding, grain
+        return z if grain == 1.0 else z.mul_(grain)
 
     @staticmethod
     def backward(ctx, grad):
-        images, filters, winners = ctx.saved_tensors
+        images, filters, units, winners = ctx.saved_tensors
         window, grad = ctx.window, grad.contiguous()
-        grad_images = grad_filters = None
+        grad_images = grad_w = None
         if ctx.needs_input_grad[0]:
-            sized = grad if ctx.sizes is None else grad * ctx.sizes
+            sized = grad if units is None else grad * units
             levels, scales = row_levels(sized.view(len(grad), -1))
             places = _spread(levels.view(grad.shape), winners, window)
             unsigned = places.view(torch.uint8).bitwise_xor_(_BYTE_OFFSET)
@@ -185,14 +226,63 @@ class _Int8Convolution(torch.autograd.Function):
             levels, scales = column_levels(grad.view(-1, len(filters)))
             places = _spread(levels.view(grad.shape), winners, window)
             padding = ctx.padding
-            whole = int(padding) if padding in (-1, 0, 1) else 0
+            is_whole = padding == int(padding) and abs(padding) < _BYTE_OFFSET
+            whole = int(padding) if is_whole else 0
             sums = floats(_sum_over_places(places, images, window, whole))
             if whole != padding:
                 sums.unflatten(1, (-1, filters.shape[3])).add_(
                     _sum_outside(places, window)[:, :, None], alpha=padding
                 )
-            grad_filters = sums.mul_(scales).view(filters.shape)
-        return grad_images, grad_filters, None, None, None
+            grad_w = sums.mul_(scales * ctx.grain)
+        return grad_images, grad_w, *[None] * 6
+
+
+class _Stored(NamedTuple):
+    """Signed 8-bit images as oneDNN takes them: unsigned, with a number that means 0.
+
+    That number pads. If it is the 0 of unsigned numbers it costs nothing, so it is made to be what
+    pads, wherever all elements are on one side of that: then ``sign * (x - padding)`` is stored. In
+    other images 128 means 0. What else pads them adds something to the sums of each place that
+    depends on the filters alone.
+    """
+
+    unsigned: torch.Tensor
+    padding: float
+    sign: int
+
+    @classmethod
+    def of(cls, images, padding):
+        """Return images that a number pads."""
+        low, high = (int(limit) for limit in torch.aminmax(images))
+        whole = int(padding)
+        is_whole = whole == padding and abs(whole) < _BYTE_OFFSET
+        if is_whole and not low < whole < high:
+            sign = 1 if whole <= low else -1
+            # Integers of 8 bits wrap around, and the difference has as many.
+            return cls(((images - whole) * sign).view(torch.uint8), padding, sign)
+        return cls(images.view(torch.uint8) ^ _BYTE_OFFSET, padding, 0)
+
+    def convolve(self, filters, window):
+        """Return exact sums of the images and int8 filters, with what pads."""
+        if not self.sign:
+            z = _int8_convolve(self.unsigned, filters, window.margins, zero=_BYTE_OFFSET)
+            if self.padding:
+                border = _border(filters.permute(0, 3, 1, 2).float(), window)
+                z.add_(border.permute(0, 2, 3, 1), alpha=self.padding)
+            return z
+        bias = filters.sum((1, 2, 3)).float() * self.padding if self.padding else None
+        turned = filters if self.sign > 0 else -filters
+        return _int8_convolve(self.unsigned, turned, window.margins, zero=0, bias=bias)
+
+
+def _sum_of_windows(images, padding, window):
+    """Return the sum of all elements of each place's window, of shape (n, height, width, 1)."""
+    sums = images.sum(3, dtype=torch.float32)[:, None]
+    ones = sums.new_ones(1, 1, *window.kernel)
+    z = F.conv2d(sums, ones, padding=window.margins)
+    if padding:
+        z.add_(_border(ones, window), alpha=padding * window.shape[2])
+    return z.permute(0, 2, 3, 1)
 
 
 def _pool(sums, window):

@@ -21,15 +21,14 @@ import torch.nn.functional as F
 from skbnn.bits import backend, sign_bits, signs
 
 __all__ = [
-    "coded_product",
+    "DENSE",
+    "Dense",
     "column_levels",
     "floats",
     "int8_is_fast",
-    "is_fast",
-    "plane_product",
+    "int8_signs",
+    "is_here",
     "row_levels",
-    "scaled_product",
-    "sign_product",
     "unit_sizes",
 ]
 
@@ -90,8 +89,18 @@ def _levels(grad, round_to, scales):
     return levels
 
 
-def _signs(w):
-    """Return the signs of a tensor as int8, in a quarter of the time of torch's comparison."""
+def int8_signs(w):
+    """Return the signs of a tensor as int8, in a quarter of the time of torch's comparison.
+
+    Parameters
+    ----------
+    w : float32 Tensor of shape (n_units, n_in)
+        On the CPU.
+
+    Returns
+    -------
+    signs : int8 Tensor of the same shape
+    """
     return torch.from_numpy(signs(sign_bits(w.detach().numpy())))
 
 
@@ -176,111 +185,74 @@ class _Int8Product(torch.autograd.Function):
         return grad_x, grad_w, None, None, None, None
 
 
-def coded_product(x, w):
-    """Return ``x @ w.T`` for whole numbers from -127 to 127, as rows and weights of signs are.
+class Dense:
+    """The product of rows and weights, for :meth:`~skbnn.nn.quantizers.Quantizer.product`.
 
-    Parameters
-    ----------
-    x : float Tensor of shape (n, n_in)
-        Rows.
-    w : float Tensor of shape (n_units, n_in)
-        Weights.
-
-    Returns
-    -------
-    z : Tensor of shape (n, n_units), of the dtype of w
-        Exact sums.
+    What else maps rows linearly, as a convolution does, has the same three methods.
     """
-    if is_fast(x, w):
-        return _Int8Product.apply(x, w, w.to(torch.int8))
-    return F.linear(x.to(w.dtype), w)
 
+    def is_fast(self, x, w):
+        """Whether 8-bit products of rows and weights are right and worth their conversions.
 
-def plane_product(x, w, parts, grain):
-    """Return the product of rows and weights that are given by their planes.
+        Parameters
+        ----------
+        x : Tensor of shape (n, n_in)
+            Rows.
+        w : Tensor of shape (n_units, n_in)
+            Weights.
 
-    Parameters
-    ----------
-    x : float32 Tensor of shape (n, n_in)
-        Rows, at most 127 times the grain in whole numbers. What :func:`is_fast` refuses is
-        not for this function.
-    w : float32 Tensor of shape (n_units, n_in)
-        What the gradient of the weights goes to; its values do not matter.
-    parts : Parts
-        The weights.
-    grain : float
-        What the rows are whole multiples of.
+        Returns
+        -------
+        is_fast : bool
+        """
+        # Where a dimension is 1 its stride is arbitrary, and torch's 8-bit product can be wrong
+        # without a word: github.com/pytorch/pytorch/issues/195066.
+        is_large = x.shape[0] * w.numel() >= _SMALL and min(*x.shape, *w.shape) > 1
+        return is_large and is_here(x, w)
 
-    Returns
-    -------
-    z : float32 Tensor of shape (n, n_units)
-        ``x @ parts.value().T``.
-    """
-    planes, sizes, offset = parts
-    return _Int8Product.apply(x, w, planes.flatten(0, 1), sizes, offset, grain)
+    def plain(self, x, w):
+        """Return the product of any numbers.
 
+        Parameters
+        ----------
+        x : Tensor of shape (n, n_in)
+            Rows.
+        w : Tensor of shape (n_units, n_in)
+            Weights.
 
-def scaled_product(x, w):
-    """Return ``x @ w.T`` for rows of whole numbers from -127 to 127 and any weights.
-
-    Fast where the weights of each unit are -1, 0 and +1 times one number.
-
-    Parameters
-    ----------
-    x : float Tensor of shape (n, n_in)
-        Rows.
-    w : float Tensor of shape (n_units, n_in)
-        Weights.
-
-    Returns
-    -------
-    z : Tensor of shape (n, n_units), of the dtype of w
-    """
-    sizes = unit_sizes(w) if is_fast(x, w) else None
-    if sizes is None:
+        Returns
+        -------
+        z : Tensor of shape (n, n_units), of the dtype of w
+        """
         return F.linear(x.to(w.dtype), w)
-    return _Int8Product.apply(x, w, w.sign().to(torch.int8), sizes[None])
+
+    def planes(self, x, w, parts, grain):
+        """Return the product of rows and weights that are given by their planes.
+
+        Parameters
+        ----------
+        x : float32 Tensor of shape (n, n_in)
+            Rows, at most 127 times the grain in whole numbers. What :meth:`is_fast` refuses is
+            not for this method.
+        w : float32 Tensor of shape (n_units, n_in)
+            What the gradient of the weights goes to; its values do not matter.
+        parts : Parts
+            The weights.
+        grain : float
+            What the rows are whole multiples of.
+
+        Returns
+        -------
+        z : float32 Tensor of shape (n, n_units)
+            ``x @ parts.value().T``.
+        """
+        planes, sizes, offset = parts
+        return _Int8Product.apply(x, w, planes.flatten(0, 1), sizes, offset, grain)
 
 
-def sign_product(x, latent, quantize, grain=1.0):
-    """Return ``x @ sign(latent).T``; its gradient goes to the latent weights as it is.
-
-    Parameters
-    ----------
-    x : float Tensor of shape (n, n_in)
-        Rows, at most 127 times the grain in whole numbers.
-    latent : float Tensor of shape (n_units, n_in)
-        Latent weights.
-    quantize : callable
-        Sign with that gradient, for where there is no faster way.
-    grain : float, default=1.0
-        What the rows are whole multiples of.
-
-    Returns
-    -------
-    z : Tensor of shape (n, n_units), of the dtype of latent
-        Exact sums.
-    """
-    if is_fast(x, latent):
-        return _Int8Product.apply(x, latent, _signs(latent), None, None, grain)
-    return coded_product(x, quantize(latent))
+DENSE = Dense()
 
 
-def is_fast(x, w):
-    """Whether 8-bit products of rows and weights are right and worth their conversions.
-
-    Parameters
-    ----------
-    x : Tensor of shape (n, n_in)
-        Rows.
-    w : Tensor of shape (n_units, n_in)
-        Weights.
-
-    Returns
-    -------
-    is_fast : bool
-    """
-    # Where a dimension is 1 its stride is arbitrary, and torch's 8-bit product can be wrong without
-    # a word: github.com/pytorch/pytorch/issues/195066.
-    is_large = x.shape[0] * w.numel() >= _SMALL and min(*x.shape, *w.shape) > 1
-    return is_large and w.dtype == torch.float32 and x.device.type == "cpu" and int8_is_fast()
+def is_here(x, w):
+    """Whether tensors are of a kind that 8-bit products take, on a machine where these are fast."""
+    return w.dtype == torch.float32 and x.device.type == "cpu" and int8_is_fast()

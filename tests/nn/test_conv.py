@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from skbnn.bits import backend, pack_bits, unpack_bits
 from skbnn.nn.block import Signal
 from skbnn.nn.conv import CodedConvolution, RealConvolution, conv_blocks
-from skbnn.nn.convolution import convolve
+from skbnn.nn.convolution import Convolution
 from skbnn.nn.quantizers import make_quantizer
 from skbnn.packed import BitImage, MixedConv, RealConv, Window
 from skbnn.packed.values import Reals
@@ -103,12 +103,12 @@ def test_real(technique, window):
 
 
 @pytest.mark.parametrize("padding", [-1, 0, 1])
-def test_convolve_is_a_sum_over_taps(padding):
+def test_convolution_is_a_sum_over_taps(padding):
     window = Window((4, 5, 3), (3, 1), 2, (1, 2))
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 60, generator=generator, dtype=torch.float64)
     weight = torch.randn(7, 9, generator=generator, dtype=torch.float64)
-    found = convolve(x, weight, window, padding).reshape(2, 2, 1, 7)
+    found = Convolution(window, padding).plain(x, weight).reshape(2, 2, 1, 7)
     images = np.full((2, 6, 5, 3), float(padding))
     images[:, 1:5] = x.numpy().reshape(2, 4, 5, 3)
     filters = weight.numpy().reshape(7, 3, 1, 3)

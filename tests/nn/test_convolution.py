@@ -7,9 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skbnn.nn import convolution
-from skbnn.nn.convolution import convolve
+from skbnn.nn import convolution, products
+from skbnn.nn.convolution import Convolution
 from skbnn.nn.products import unit_sizes
+from skbnn.nn.quantizers import RealWeights
+from skbnn.nn.quantizers.codes import Parts
 from skbnn.packed import Window
 
 needs_int8 = pytest.mark.skipif(
@@ -29,11 +31,15 @@ def tensors(window, n, n_units, seed, dtype=torch.float32):
     return x.to(dtype), w.to(dtype)
 
 
+def plain(x, w, window, padding):
+    """Return the sums of the convolution of any numbers."""
+    return Convolution(window, padding).plain(x, w)
+
+
 def by_integers(x, w, window, padding):
     """Return the sums of the 8-bit path."""
-    filters, sizes = w.view(-1, *window.kernel, window.shape[2]), unit_sizes(w)
-    found = convolution._Int8Convolution.apply(x, filters, sizes, window, padding)
-    return found.reshape(-1, len(w))
+    parts = Parts(w.detach().sign().to(torch.int8)[None], unit_sizes(w)[None])
+    return Convolution(window, padding).planes(x, w, parts, 1.0)
 
 
 def of_any_size(w):
@@ -55,7 +61,7 @@ def test_integers_equal_floats_bit_for_bit(data):
     w = of_any_size(w) if data.draw(st.booleans()) else w
     found = by_integers(x, w, window, padding)
     assert found.dtype == torch.float32
-    assert torch.equal(found, convolve(x.double(), w.double(), window, padding).float())
+    assert torch.equal(found, plain(x.double(), w.double(), window, padding).float())
 
 
 @needs_int8
@@ -71,7 +77,7 @@ def test_gradients_are_those_of_the_plain_convolution_but_for_rounding(kernel, p
     a, b = (t.clone().requires_grad_() for t in (x, w))
     by_integers(a, b, window, padding).backward(pull)
     c, d = (t.double().requires_grad_() for t in (x, w))
-    convolve(c, d, window, padding).backward(pull.double())
+    plain(c, d, window, padding).backward(pull.double())
     # Half a level for each term at most; signs are random, so sums grow with the root.
     step = pull.view(20, -1).abs().amax(1) / 127
     assert ((a.grad - c.grad).flatten(1).abs() <= 3 * step[:, None] * math.sqrt(19 * 9)).all()
@@ -94,7 +100,7 @@ def test_gradients_of_whole_levels_are_exact(padding, pool, size):
     found, expected = [], []
     for convolved, got, dtype in (
         (by_integers, found, torch.float32),
-        (convolve, expected, torch.float64),
+        (plain, expected, torch.float64),
     ):
         a, b = (t.detach().to(dtype, copy=True).requires_grad_() for t in (x, w))
         convolved(a, b, window, padding).backward(pull.view(-1, 7).to(dtype))
@@ -103,13 +109,57 @@ def test_gradients_of_whole_levels_are_exact(padding, pool, size):
 
 
 @needs_int8
-@pytest.mark.parametrize("fast", [True, False])
-def test_the_fast_path_is_taken_for_large_signs_alone(monkeypatch, fast):
-    monkeypatch.setattr(convolution, "int8_is_fast", lambda: fast)
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_planes_and_grains(data):
+    """Weights of several planes, images of more levels, and whatever pads them."""
+    shape = tuple(data.draw(st.integers(1, n)) for n in (6, 6, 20))
+    kernel = tuple(2 * data.draw(st.integers(0, min(2, size - 1))) + 1 for size in shape[:2])
+    pool = tuple(data.draw(st.integers(1, min(3, size))) for size in shape[:2])
+    window = Window(shape, kernel, 1, pool)
+    n, n_units = data.draw(st.integers(1, 5)), data.draw(st.integers(2, 20))
+    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 999)))
 
-    def is_fast(window, padding, dtype=torch.float32, *, are_signs=True, change=lambda w: w):
+    def whole(low, high, *shape):
+        return torch.randint(low, high, shape, generator=generator)
+
+    lowest, highest = data.draw(st.sampled_from([(0, 3), (-3, 3), (-127, 127), (1, 3), (-5, -2)]))
+    grain = data.draw(st.sampled_from([1.0, 0.375]))
+    padding = data.draw(st.sampled_from([lowest, 0, highest, 2, -1.5])) * grain
+    n_planes = data.draw(st.integers(1, 3))
+    planes = whole(-1, 2, n_planes, n_units, window.n_taps).to(torch.int8)
+    # Sizes may be negative, so that the largest sum of a pool becomes the least.
+    sizes = whole(-99, 100, n_planes, n_units).float() / 64
+    offset = whole(-99, 100, n_units).float() / 64 if data.draw(st.booleans()) else None
+    parts = Parts(planes, sizes, offset)
+    x = whole(lowest, highest + 1, n, *shape).float() * grain
+    a, c = (t.requires_grad_() for t in (x.clone(), x.double()))
+    b, d = (t.requires_grad_() for t in (parts.value(), parts.value().double()))
+    kind = Convolution(window, padding)
+    # What a gradient goes to need not be near the weights.
+    found, expected = kind.planes(a, b * 1.0, parts, grain), kind.plain(c, d)
+    assert torch.equal(found.double(), expected)
+    pull = torch.randn(expected.shape, generator=generator)
+    found.backward(pull)
+    expected.backward(pull.double())
+    # Gradients and filters are rounded to 127 levels: far from what a wrong pool or sign does.
+    sized = pull.abs().view(n, -1, n_units).amax(1) @ parts.value().abs().amax(1)
+    bound = 3 / 127 * sized * math.sqrt(math.prod(kernel) * n_units)
+    assert ((a.grad - c.grad).flatten(1).abs() <= bound[:, None] + 1e-5).all()
+    most = max(abs(lowest), abs(highest), abs(padding / grain)) * grain
+    bound = 3 / 127 * pull.abs().amax(0) * most * math.sqrt(len(pull))
+    assert ((b.grad - d.grad).abs() <= bound[:, None] + 1e-4).all()
+
+
+@needs_int8
+@pytest.mark.parametrize("fast", [True, False])
+def test_the_fast_path_is_taken_for_whole_numbers_alone(monkeypatch, fast):
+    monkeypatch.setattr(products, "int8_is_fast", lambda: fast)
+
+    def is_fast(window, padding, dtype=torch.float32, *, grain=1.0, change=lambda w: w):
         x, w = tensors(window, 64, 64, seed=5, dtype=dtype)
-        z = convolve(x, change(w).requires_grad_(), window, padding, are_signs=are_signs)
+        kind = Convolution(window, padding)
+        z = RealWeights().product(x, change(w).requires_grad_(), grain=grain, kind=kind)
         while z is not None and not type(z).__name__.startswith("_Int8Convolution"):
             z = getattr(z, "grad_fn", None) or z.next_functions[0][0]
             if not getattr(z, "next_functions", ()):
@@ -120,7 +170,7 @@ def test_the_fast_path_is_taken_for_large_signs_alone(monkeypatch, fast):
     assert is_fast(window, -1) == fast
     assert is_fast(window, -1, change=of_any_size) == fast
     assert not is_fast(window, -1, change=lambda w: w + torch.arange(w.shape[1]))
-    assert not is_fast(window, -1, are_signs=False)
+    assert not is_fast(window, -1, grain=None)
     assert not is_fast(window, -1, torch.float64)
     assert is_fast(window, -1 / 0.7) == fast
     assert not is_fast(Window((8, 8, 64), (3, 3), 2, (1, 1)), 0)

@@ -153,11 +153,17 @@ def test_fast_products_train_what_slow_ones_do(name, family, monkeypatch):
     X = np.random.default_rng(0).integers(0, 17, (600, 64)).astype(np.uint8)
     layout = ImageLayout((8, 8, 1)) if "cnn" in family else None
     counted, results = [], []
-    taken = products._Int8Product.apply
-    monkeypatch.setattr(products._Int8Product, "apply", lambda *a: counted.append(1) or taken(*a))
+    kinds = [products._Int8Product]
+    kinds += [convolution._Int8Convolution] if "cnn" in family and convolution._is_known() else []
+    for kind in kinds:
+
+        def taken(*given, kind=kind, apply=kind.apply):
+            counted.append(kind)
+            return apply(*given)
+
+        monkeypatch.setattr(kind, "apply", taken)
     for is_fast in (True, False):
-        for module in (products, convolution):
-            monkeypatch.setattr(module, "int8_is_fast", lambda is_fast=is_fast: is_fast)
+        monkeypatch.setattr(products, "int8_is_fast", lambda is_fast=is_fast: is_fast)
         inputs = fit_input(technique, X, np.arange(600) % 3, np.ones(600), 3, layout)
         network = make(
             inputs.operation,
@@ -172,6 +178,7 @@ def test_fast_products_train_what_slow_ones_do(name, family, monkeypatch):
         rows = inputs.rows(X).batch(np.arange(600))
         # Twice: what is learned has moved by then.
         results.append([network(rows).detach() for _ in range(2)])
-    assert bool(counted) == (technique.activations != "real" and name not in MANY_PLANES)
+    is_counted = technique.activations != "real" and name not in MANY_PLANES
+    assert set(counted) == (set(kinds) if is_counted else set())
     for found, expected in zip(*results, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)

@@ -9,20 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skbnn.nn import products
-from skbnn.nn.products import (
-    coded_product,
-    is_fast,
-    plane_product,
-    scaled_product,
-    sign_product,
-    unit_sizes,
-)
-from skbnn.nn.quantizers import SignWeights, StochasticWeights
+from skbnn.nn.products import DENSE, unit_sizes
+from skbnn.nn.quantizers import RealWeights, SignWeights, StochasticWeights
 from skbnn.nn.quantizers.codes import Parts
 
 needs_int8 = pytest.mark.skipif(
     not hasattr(torch, "_int_mm"), reason="this torch has no 8-bit integer product"
 )
+
+
+def product(x, w):
+    """Return the product of rows and weights that may be of one size for each unit."""
+    return RealWeights().product(x, w)
 
 
 def tensors(n, n_in, n_units, seed, dtype=torch.float32):
@@ -51,8 +49,8 @@ def test_large_product_is_exact(n, n_in, n_units):
     x, w = tensors(n, n_in, n_units, seed=n_in)
     assert x.shape[0] * w.numel() >= products._SMALL
     expected = (x.double() @ w.double().t()).float()
-    assert torch.equal(coded_product(x, w), expected)
-    assert torch.equal(coded_product(x.sign(), -w), -expected)
+    assert torch.equal(product(x, w), expected)
+    assert torch.equal(product(x.sign(), -w), -expected)
 
 
 @needs_int8
@@ -61,7 +59,7 @@ def test_large_product_takes_the_fast_path_where_there_is_one(monkeypatch):
     w.requires_grad_()
     for fast in (True, False):
         monkeypatch.setattr(products, "int8_is_fast", lambda fast=fast: fast)
-        name = type(coded_product(x, w).grad_fn).__name__
+        name = type(product(x, w).grad_fn).__name__
         assert name.startswith("_Int8Product") == fast
 
 
@@ -112,15 +110,15 @@ def test_gradient_only_where_it_is_needed():
 
 
 @pytest.mark.parametrize("n", [256, 5])
-def test_sign_product_is_the_product_with_the_signs(n):
+def test_product_of_signs_is_the_product_with_the_signs(n):
     x, _ = tensors(n, 64, 512, seed=5)
     latent = torch.randn(512, 64, generator=torch.Generator().manual_seed(6))
     latent[0] = torch.tensor([0.0, -0.0]).repeat(32)
     quantize = SignWeights()
     a, b = (latent.clone().requires_grad_() for _ in range(2))
-    found, expected = sign_product(x, a, quantize), coded_product(x, quantize(b))
+    found, expected = quantize.product(x, a), product(x, quantize(b))
     assert torch.equal(found, expected)
-    finer = sign_product(x * 0.375, a.detach(), quantize, 0.375)
+    finer = quantize.product(x * 0.375, a.detach(), grain=0.375)
     assert torch.equal(finer, expected.detach() * 0.375)
     pull = torch.randint(-127, 128, (n, 512), generator=torch.Generator().manual_seed(7)).float()
     pull[0] = 127
@@ -136,7 +134,7 @@ def test_product_with_weights_of_any_size(n):
     sizes = torch.arange(512) % 7 / 16
     a, b = ((w * sizes[:, None]).requires_grad_() for _ in range(2))
     y, z = (x.clone().requires_grad_() for _ in range(2))
-    found, expected = scaled_product(y, a), F.linear(z, b)
+    found, expected = product(y, a), F.linear(z, b)
     assert type(found.grad_fn).__name__.startswith("_Int8Product") == (
         n == 256 and products.int8_is_fast()
     )
@@ -173,7 +171,7 @@ def test_product_with_planes(n_planes, has_offset, grain):
     a, b = (weights.clone().requires_grad_() for _ in range(2))
     y, z = (x.clone().requires_grad_() for _ in range(2))
     # What a gradient goes to need not be near the weights.
-    found, expected = plane_product(y, a * 1.0, parts, grain), F.linear(z, b)
+    found, expected = DENSE.planes(y, a * 1.0, parts, grain), F.linear(z, b)
     assert torch.equal(found, expected)
     # A normaliser may work in place.
     found = found.mul_(1.0)
@@ -190,7 +188,7 @@ def test_fast_products_are_for_large_float32():
     for n, dtype, expected in ((256, torch.float32, True), (5, torch.float32, False),
                                (256, torch.float64, False)):  # fmt: skip
         x, w = tensors(n, 64, 512, seed=0, dtype=dtype)
-        assert is_fast(x, w) == (expected and products.int8_is_fast())
+        assert DENSE.is_fast(x, w) == (expected and products.int8_is_fast())
 
 
 def test_sizes_of_units():
@@ -211,7 +209,7 @@ def test_stochastic_weights_are_drawn_for_the_product():
 
 def test_float64_weights_give_float64_sums():
     x, w = tensors(300, 100, 100, seed=3, dtype=torch.float64)
-    found = coded_product(x.float(), w)
+    found = product(x.float(), w)
     assert found.dtype == torch.float64
     assert torch.equal(found, x @ w.t())
 
@@ -219,7 +217,7 @@ def test_float64_weights_give_float64_sums():
 @pytest.mark.parametrize("n_in", [0, 1])
 def test_narrow(n_in):
     x, w = tensors(5, n_in, 3, seed=4)
-    assert torch.equal(coded_product(x, w), x @ w.t())
+    assert torch.equal(product(x, w), x @ w.t())
 
 
 def test_torch_that_cannot_tell_counts_as_slow(monkeypatch):

@@ -16,11 +16,12 @@ rounding, so that freezing a network changes nothing: :mod:`~skbnn.nn.quantizers
 where its bits and levels lie, and what their gradient is.
 """
 
-import torch.nn.functional as F
+import torch
 from torch import nn
 
 from skbnn.nn.processes import ALONE
-from skbnn.nn.products import scaled_product
+from skbnn.nn.products import DENSE, unit_sizes
+from skbnn.nn.quantizers.codes import Parts
 
 __all__ = ["Quantizer"]
 
@@ -70,8 +71,11 @@ class Quantizer(nn.Module):
         self.n_units = n_units
         self.progress = 0.0
 
-    def product(self, x, weight, *, grain=1.0):
+    def product(self, x, weight, *, grain=1.0, kind=DENSE):
         """Return the product of coded rows with the quantized weights.
+
+        It is one of 8-bit integers where rows allow it and the weights of each unit are -1, 0 and
+        +1 times one number.
 
         Parameters
         ----------
@@ -81,15 +85,21 @@ class Quantizer(nn.Module):
             Latent weights.
         grain : float or None, default=1.0
             What rows are whole multiples of, at most 127 of them; None for rows of any numbers.
+        kind : Dense or Convolution, default=DENSE
+            What the product is.
 
         Returns
         -------
         z : Tensor of shape (n, n_units)
-            ``x @ forward(weight).T``; override it where that can be had faster.
+            ``kind.plain(x, forward(weight))``; override it where that can be had faster.
         """
         quantized = self(weight)
-        is_whole = grain == 1.0
-        return (scaled_product if is_whole else F.linear)(x.to(quantized.dtype), quantized)
+        is_fast = grain and kind.is_fast(x, quantized)
+        sizes = unit_sizes(quantized) if is_fast else None
+        if sizes is None:
+            return kind.plain(x, quantized)
+        planes = quantized.detach().sign().to(torch.int8)
+        return kind.planes(x, quantized, Parts(planes[None], sizes[None]), grain)
 
     def normalized(self, z, normalizer, sample_weight=None):
         """Return the quantized results of a normaliser.

@@ -82,18 +82,21 @@ class Parts(NamedTuple):
     ----------
     planes : int8 Tensor of shape (n_planes, n_units, n_in)
         Plane by plane: -1 and +1, or 0 and 1.
-    sizes : Tensor of shape (n_planes, n_units)
-        What each plane of each unit is worth, a number of few binary digits.
+    sizes : Tensor of shape (n_planes, n_units) or None
+        What each plane of each unit is worth, a number of few binary digits; None for a single
+        plane that is worth 1.
     offset : Tensor of shape (n_units,) or None
         Worth of a weight apart from its planes; None for nothing.
     """
 
     planes: torch.Tensor
-    sizes: torch.Tensor
+    sizes: torch.Tensor | None = None
     offset: torch.Tensor | None = None
 
     def value(self):
         """Return the weights, of the dtype of the sizes."""
+        if self.sizes is None:
+            return self.planes[0].float()
         (first, *rest), (size, *sizes) = self.planes, self.sizes
         value = first * size[:, None]
         for plane, size in zip(rest, sizes, strict=True):

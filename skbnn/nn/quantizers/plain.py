@@ -3,10 +3,10 @@
 import torch
 
 from skbnn.nn.normalized_signs import are_fast, normalized_signs
-from skbnn.nn.products import coded_product, sign_product
+from skbnn.nn.products import DENSE, int8_signs
 from skbnn.nn.quantizers.activations import LevelActivations
 from skbnn.nn.quantizers.base import Quantizer
-from skbnn.nn.quantizers.codes import Code, Staircase
+from skbnn.nn.quantizers.codes import Code, Parts, Staircase
 from skbnn.nn.quantizers.rounding import sign, straight_through, surrogate_sign
 from skbnn.nn.randomness import uniform
 from skbnn.nn.surrogates import Clipped
@@ -67,13 +67,11 @@ class SignWeights(Quantizer):
     def forward(self, x):  # noqa: D102
         return straight_through(x, sign(x.detach()))
 
-    def product(self, x, weight, *, grain=1.0):  # noqa: D102
+    def product(self, x, weight, *, grain=1.0, kind=DENSE):  # noqa: D102
         is_plain = type(self).forward is SignWeights.forward
-        if not grain or not (is_plain or grain == 1.0):
-            return super().product(x, weight, grain=grain)
-        if not is_plain:
-            return coded_product(x, self(weight))
-        return sign_product(x, weight, self, grain)
+        if not (is_plain and grain and kind.is_fast(x, weight)):
+            return super().product(x, weight, grain=grain, kind=kind)
+        return kind.planes(x, weight, Parts(int8_signs(weight)[None]), grain)
 
     def encode(self, x):  # noqa: D102
         scales = x.new_ones((1, len(x)), dtype=torch.int64)

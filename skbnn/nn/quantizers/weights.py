@@ -1,9 +1,8 @@
 """What all weights of bits share: planes on an integer grid, and their product in training."""
 
 import torch
-import torch.nn.functional as F
 
-from skbnn.nn.products import is_fast, plane_product
+from skbnn.nn.products import DENSE
 from skbnn.nn.quantizers.base import Quantizer
 from skbnn.nn.quantizers.codes import Code, Parts
 from skbnn.nn.quantizers.rounding import snap, straight_through
@@ -90,14 +89,14 @@ class PlaneWeights(Quantizer):
         parts, relaxed = self.learn(w)
         return straight_through(relaxed, parts.value())
 
-    def product(self, x, weight, *, grain=1.0):  # noqa: D102
+    def product(self, x, weight, *, grain=1.0, kind=DENSE):  # noqa: D102
         is_plain = type(self).forward is PlaneWeights.forward
-        if not (is_plain and grain and is_fast(x, weight)):
-            return super().product(x, weight, grain=grain)
+        if not (is_plain and grain and kind.is_fast(x, weight)):
+            return super().product(x, weight, grain=grain, kind=kind)
         parts, relaxed = self.learn(weight)
         if len(parts.planes) > _FEW_PLANES:
-            return F.linear(x.to(weight.dtype), straight_through(relaxed, parts.value()))
-        return plane_product(x, relaxed, parts, grain)
+            return kind.plain(x, straight_through(relaxed, parts.value()))
+        return kind.planes(x, relaxed, parts, grain)
 
     def parts(self, planes, dtype):
         """Return weights as they are in training.
