@@ -4,6 +4,7 @@ Every kernel is compiled at its first call and cached, releases the GIL and neve
 callers share rows out over threads. Arrays must be C-contiguous and may be read-only.
 """
 
+from skbnn.bits._activations import bend, bend_moments, level_moments, quantize_levels
 from skbnn.bits._chain import first_largest, run_chain, run_convolutions
 from skbnn.bits._convolutions import convolve_signs, convolve_sums
 from skbnn.bits._counting import count_columns, count_ones
@@ -35,6 +36,8 @@ from skbnn.bits._unfolding import unfold_images
 __all__ = [
     "add_scaled",
     "attend",
+    "bend",
+    "bend_moments",
     "clipped_gradient",
     "clipped_moments",
     "code_products",
@@ -53,11 +56,13 @@ __all__ = [
     "first_largest",
     "gather_bits",
     "gather_windows",
+    "level_moments",
     "nearest_units",
     "normalize_signs",
     "pool_channels",
     "pool_images",
     "pool_sums",
+    "quantize_levels",
     "round_columns",
     "round_rows",
     "run_chain",

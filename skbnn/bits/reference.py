@@ -8,6 +8,7 @@ that memory stays bounded.
 
 import numpy as np
 
+from skbnn.bits._activations_reference import bend, bend_moments, level_moments, quantize_levels
 from skbnn.bits._blocks import mismatches, row_blocks
 from skbnn.bits._image_reference import (
     compare_windows,
@@ -39,6 +40,8 @@ from skbnn.bits.packing import WORD_BITS, pack_bits, unpack_bits
 __all__ = [
     "add_scaled",
     "attend",
+    "bend",
+    "bend_moments",
     "clipped_gradient",
     "clipped_moments",
     "code_products",
@@ -57,11 +60,13 @@ __all__ = [
     "first_largest",
     "gather_bits",
     "gather_windows",
+    "level_moments",
     "nearest_units",
     "normalize_signs",
     "pool_channels",
     "pool_images",
     "pool_sums",
+    "quantize_levels",
     "round_columns",
     "round_rows",
     "run_chain",

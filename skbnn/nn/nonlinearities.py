@@ -7,11 +7,13 @@ With the quantizer behind it, it therefore folds to integer comparisons.
 import torch
 from torch import nn
 
+from skbnn.bits import backend
 from skbnn.nn.named import named
 from skbnn.nn.quantizers.rounding import straight_through
 
 __all__ = ["Maxout", "PReLU", "RPReLU", "make_nonlinearity"]
 
+_KERNELS = backend()
 _FIRST_SLOPE = 0.25
 
 
@@ -33,7 +35,7 @@ class PReLU(nn.Module):
         self.slope = nn.Parameter(torch.full((n_units,), _FIRST_SLOPE))
 
     def forward(self, x):  # noqa: D102
-        return torch.where(x > 0, x, _not_negative(self.slope) * x)
+        return bend(x, 0.0, 1.0, _not_negative(self.slope), 0.0)
 
 
 class RPReLU(nn.Module):
@@ -56,8 +58,7 @@ class RPReLU(nn.Module):
         self.slope = nn.Parameter(torch.full((n_units,), _FIRST_SLOPE))
 
     def forward(self, x):  # noqa: D102
-        moved = x - self.before
-        return torch.where(moved > 0, moved, _not_negative(self.slope) * moved) + self.after
+        return bend(x, self.before, 1.0, _not_negative(self.slope), self.after)
 
 
 class Maxout(nn.Module):
@@ -79,12 +80,67 @@ class Maxout(nn.Module):
         self.fall = nn.Parameter(torch.full((n_units,), _FIRST_SLOPE))
 
     def forward(self, x):  # noqa: D102
-        return torch.where(x > 0, _not_negative(self.rise), _not_negative(self.fall)) * x
+        return bend(x, 0.0, _not_negative(self.rise), _not_negative(self.fall), 0.0)
 
 
 def _not_negative(slope):
     """Return slopes, 0 for negative ones; these keep their gradient, and so can come back."""
     return straight_through(slope, slope.detach().clamp(min=0))
+
+
+def bend(x, center, rise, fall, shift):
+    """Return ``slope * (x - center) + shift``, the slope ``rise`` where x > center, else ``fall``.
+
+    Parameters
+    ----------
+    x : Tensor of shape (..., n_units)
+        Numbers.
+    center, rise, fall, shift : Tensor of shape (n_units,), or float
+        The function of each unit.
+
+    Returns
+    -------
+    y : Tensor of the same shape
+    """
+    if x.dtype == torch.float32 and x.device.type == "cpu":
+        units = (_of_units(part, x) for part in (center, rise, fall, shift))
+        return _Bend.apply(x, *units)
+    moved = x - center
+    return torch.where(moved > 0, rise * moved, fall * moved) + shift
+
+
+def _of_units(part, x):
+    """Return a number of all units as one for each."""
+    if isinstance(part, torch.Tensor):
+        return part.to(x.dtype)
+    return torch.full(x.shape[-1:], part)
+
+
+class _Bend(torch.autograd.Function):
+    """A function of two slopes in one pass, and so its gradient."""
+
+    @staticmethod
+    def forward(ctx, x, *units):
+        rows = x.reshape(-1, x.shape[-1]).contiguous()
+        ctx.save_for_backward(rows, *units)
+        y = torch.empty_like(rows)
+        _KERNELS.bend(*_arrays(rows, *units, y))
+        return y.view(x.shape)
+
+    @staticmethod
+    def backward(ctx, grad):
+        rows, center, rise, fall, _ = ctx.saved_tensors
+        grad_rows, sums = torch.empty_like(rows), torch.empty(4, len(rise), dtype=torch.float64)
+        given = grad.reshape(rows.shape).contiguous()
+        _KERNELS.bend_moments(*_arrays(rows, given, center, rise, fall, grad_rows, sums))
+        above, below, grad_rise, grad_fall = sums.float()
+        grad_center = -(rise * above + fall * below)
+        return grad_rows.view(grad.shape), grad_center, grad_rise, grad_fall, above + below
+
+
+def _arrays(*tensors):
+    """Return tensors as what kernels take."""
+    return [tensor.detach().contiguous().numpy() for tensor in tensors]
 
 
 def _of_all(kind):

@@ -27,6 +27,7 @@ from skbnn.nn.quantizers import (
     sign,
     snap,
 )
+from skbnn.nn.quantizers.rounding import at_levels, level_sums
 from skbnn.nn.surrogates import make_surrogate
 
 POINTS = torch.tensor([-2.0, -1.0, -0.5, -0.05, 0.0, 0.05, 0.5, 1.0, 2.0])
@@ -153,6 +154,52 @@ def test_the_basis_of_activations_finds_the_mean_of_what_is_on():
     x = torch.tensor([-1.0, 0.1, 1.0, 9.0]).reshape(4, 1).requires_grad_()
     quantizer(x).sum().backward()
     assert x.grad.flatten().tolist() == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("n_bases", [1, 3, 5])
+def test_gradient_of_several_signs(n_bases):
+    """Each sign by itself: d/dx = b 1[0 <= x + v <= 1], the same for v, and d/db = A."""
+    quantizer = BasesActivations(n_bases).train()
+    with torch.no_grad():
+        quantizer.scales.copy_(torch.arange(n_bases) * 0.5 - 0.25)
+        quantizer.shifts.add_(0.25)
+    # Some numbers are at the ends of zones, and at thresholds.
+    x = (torch.randint(-20, 21, (60, 4)) / 4).requires_grad_()
+    grad = torch.linspace(-1, 1, 240).view(60, 4)
+    quantizer(x).backward(grad)
+    moved = x.detach()[..., None] + quantizer.shifts.detach()
+    zones, signs = ((moved >= 0) & (moved <= 1)).float(), torch.where(moved >= 0.5, 1.0, -1.0)
+    assert (moved == 0).any() and (moved == 1).any() and (moved == 0.5).any()
+    to_signs = grad[..., None] * quantizer.scales.detach()
+    torch.testing.assert_close(x.grad, (to_signs * zones).sum(-1))
+    torch.testing.assert_close(quantizer.shifts.grad, (to_signs * zones).sum((0, 1)))
+    torch.testing.assert_close(quantizer.scales.grad, (grad[..., None] * signs).sum((0, 1)))
+
+
+def test_gradient_of_uniform_activations_passes_between_0_and_1():
+    x = torch.tensor([[-1e-6, 0.0, 0.3, 1.0, 1.0001]], requires_grad=True)
+    UniformActivations(2).train()(x).backward(torch.tensor([[1.0, 2, 3, 4, 5]]))
+    assert x.grad.tolist() == [[0, 2, 3, 4, 0]]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (30, 7), (4, 5, 7)])
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_levels_and_their_sums_on_both_ways(shape, n_steps):
+    """In float32 with kernels, in float64 without."""
+    x = torch.randint(-4, 5, shape).float()
+    thresholds = torch.sort(torch.randint(-3, 4, (n_steps,))).values.float()
+    values = torch.randn(n_steps + 1)
+    found = at_levels(x, thresholds[:, None], values)
+    assert found.dtype == torch.float32
+    expected = at_levels(x.double(), thresholds[:, None], values)
+    assert torch.equal(found.double(), expected)
+    each = thresholds[:, None].expand(-1, shape[-1])
+    assert torch.equal(at_levels(x, each, values), found)
+    level = (x[..., None] >= thresholds).sum(-1)
+    assert torch.equal(values[level], found)
+    for counts, sums in (level_sums(x, thresholds), level_sums(x.double(), thresholds)):
+        assert counts.tolist() == [int((level == k).sum()) for k in range(n_steps + 1)]
+        assert sums.tolist() == [float(x[level == k].sum()) for k in range(n_steps + 1)]
 
 
 def test_gradient_of_adaptive_activations():

@@ -5,13 +5,14 @@ from torch import nn
 
 from skbnn.nn.quantizers.activations import LevelActivations
 from skbnn.nn.quantizers.codes import Planes, Staircase
-from skbnn.nn.quantizers.rounding import at_least, surrogate_sign
+from skbnn.nn.quantizers.rounding import at_least, at_levels, total_product
 from skbnn.nn.quantizers.weights import PlaneWeights
-from skbnn.nn.surrogates import Clipped
+from skbnn.nn.surrogates import within
 
 __all__ = ["BasesActivations", "BasesWeights"]
 
 _RIDGE = 1e-6
+_HALF = 0.5
 _SHIFTS = {1: (0.0,), 2: (-1.0, 1.0), 3: (-1.5, 0.0, 1.5), 5: (-3.5, -2.5, -1.5, 0.0, 2.5)}
 
 
@@ -88,7 +89,6 @@ class BasesActivations(LevelActivations):
 
     def __init__(self, n_bases=3, **settings):
         super().__init__(**settings)
-        self.window = Clipped(0.5)
         self.shifts = nn.Parameter(torch.tensor(_SHIFTS[n_bases]))
         self.scales = nn.Parameter(torch.ones(n_bases))
 
@@ -101,7 +101,27 @@ class BasesActivations(LevelActivations):
 
     def learn(self, x):  # noqa: D102
         scales = self.snapped(*self.scales, counted=True)
-        return sum(
-            scale * surrogate_sign(x - (0.5 - shift), self.window)
-            for scale, shift in zip(scales, self.shifts, strict=True)
-        )
+        return _Bases.apply(x, self.shifts, torch.stack(scales))
+
+
+class _Bases(torch.autograd.Function):
+    """All signs in one pass, and their gradients in closed form."""
+
+    @staticmethod
+    def forward(ctx, x, shifts, scales):
+        ctx.save_for_backward(x, shifts, scales)
+        limits, order = torch.sort(0.5 - shifts)
+        values = torch.cat([-scales.sum()[None], 2 * scales[order]]).cumsum(0)
+        return at_levels(x, limits[:, None], values)
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, shifts, scales = ctx.saved_tensors
+        grad = grad.contiguous()
+        whole, grad_x, grad_shifts, grad_scales = grad.sum(), None, [], []
+        for limit, scale in zip((0.5 - shifts).tolist(), scales.tolist(), strict=True):
+            passed = within(grad, x, limit - _HALF, limit + _HALF).mul_(scale)
+            grad_shifts.append(passed.sum())
+            grad_x = passed if grad_x is None else grad_x.add_(passed)
+            grad_scales.append(2 * total_product(grad, at_least(x, limit)) - whole)
+        return grad_x, torch.stack(grad_shifts), torch.stack(grad_scales)

@@ -6,9 +6,10 @@ import torch
 
 from skbnn.nn.quantizers.base import Quantizer
 from skbnn.nn.quantizers.codes import Code
-from skbnn.nn.quantizers.rounding import snap, straight_through
+from skbnn.nn.quantizers.rounding import at_levels, snap, straight_through
+from skbnn.nn.surrogates import within
 
-__all__ = ["LevelActivations"]
+__all__ = ["LevelActivations", "clipped_through"]
 
 _MOST_STEPS = 127
 
@@ -62,24 +63,24 @@ class LevelActivations(Quantizer):
             # Not that of the result before, where learn says nothing.
             self.grain = type(self).grain
             return self.learn(x)
-        return self.decoded(self.encode(x), x.dtype)
+        return self.valued(x)
 
-    def decoded(self, code, dtype):
-        """Return what a code stands for, and keep its unit as ``grain`` where 8 bits count it.
+    def valued(self, x):
+        """Return what the levels of pre-activations are worth, as their code does, and ``grain``.
 
         Parameters
         ----------
-        code : Code
-            Of activations.
-        dtype : torch.dtype
-            Of the result.
+        x : Tensor of shape (..., n_units)
+            Pre-activations; no gradient goes through.
 
         Returns
         -------
-        x_q : Tensor of the shape of one plane
+        x_q : Tensor of the same shape
         """
-        self._count(code.unit, code.scales, code.offset)
-        return code.decode(dtype)
+        with torch.no_grad():
+            stairs = self.staircase()
+            self._count(stairs.unit, stairs.scales, stairs.offset)
+            return at_levels(x, stairs.thresholds, stairs.values())
 
     def _count(self, unit, *whole):
         """Keep a unit as ``grain`` if so many of it, in all, are few enough."""
@@ -165,3 +166,37 @@ class LevelActivations(Quantizer):
         common = max(1, math.gcd(*whole.flatten().tolist()))
         whole = whole[:, 0] // common
         return whole[:-1], whole[-1], float(unit) * common
+
+
+class _ClippedThrough(torch.autograd.Function):
+    """A value computed from x without gradient; the gradient goes to x where it is in a range."""
+
+    @staticmethod
+    def forward(ctx, x, value, low, high):
+        ctx.save_for_backward(x)
+        ctx.limits = low, high
+        return value
+
+    @staticmethod
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        return within(grad, x, *ctx.limits), None, None, None
+
+
+def clipped_through(x, value, low, high):
+    """Return a value computed from x, with the gradient of x clipped to a range.
+
+    Parameters
+    ----------
+    x : Tensor
+        Numbers.
+    value : Tensor of the same shape
+        What is computed from them.
+    low, high : float
+        The range; at its ends the gradient still passes.
+
+    Returns
+    -------
+    value : Tensor of the same shape
+    """
+    return _ClippedThrough.apply(x, value, low, high)

@@ -5,7 +5,13 @@ from torch import nn
 
 from skbnn.nn.quantizers.activations import LevelActivations
 from skbnn.nn.quantizers.codes import Planes, Staircase
-from skbnn.nn.quantizers.rounding import at_least, straight_through, surrogate_sign
+from skbnn.nn.quantizers.rounding import (
+    at_least,
+    at_levels,
+    straight_through,
+    surrogate_sign,
+    total_product,
+)
 from skbnn.nn.quantizers.scaled import standardized
 from skbnn.nn.quantizers.weights import PlaneWeights
 from skbnn.nn.surrogates import EDE
@@ -74,6 +80,28 @@ class AdaptiveActivations(LevelActivations):
     def learn(self, x):  # noqa: D102
         # A scale that is too small keeps its gradient, and so can grow again.
         scale = straight_through(self.scale, self.scale.detach().clamp(min=_LEAST_SCALE))
-        u = (x - self.center) / scale
         a, b = self.snapped(scale, self.center, counted=True)
-        return a * surrogate_sign(u, self.surrogate, self.progress) + b
+        return _Adaptive.apply(x, scale, self.center, a, b, self.surrogate, self.progress)
+
+
+class _Adaptive(torch.autograd.Function):
+    """``a sign(u) + b`` with ``u = (x - center) / scale``, and a surrogate's gradient at u.
+
+    a and b are scale and center on their grid.
+    """
+
+    @staticmethod
+    def forward(ctx, x, scale, center, a, b, surrogate, progress):
+        ctx.save_for_backward(x, scale, center, a)
+        ctx.surrogate, ctx.progress = surrogate, progress
+        return at_levels(x, center.reshape(1, 1), torch.stack([b - a, b + a]))
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, scale, center, a = ctx.saved_tensors
+        grad = grad.contiguous()
+        u = (x - center).div_(scale)
+        grad_x = ctx.surrogate.backward(grad, u, ctx.progress) * (a / scale)
+        whole = grad.sum()
+        grad_a = 2 * total_product(grad, at_least(x, center)) - whole
+        return grad_x, -total_product(grad_x, u), -grad_x.sum(), grad_a, whole, None, None

@@ -126,3 +126,7 @@ class Staircase(NamedTuple):
     scales: torch.Tensor
     offset: torch.Tensor
     unit: float
+
+    def values(self):
+        """Return what each level is worth, a float64 Tensor of shape (n_steps + 1,)."""
+        return (self.offset + (self.codes.long() * 2 - 1) @ self.scales).double() * self.unit

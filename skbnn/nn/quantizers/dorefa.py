@@ -2,9 +2,9 @@
 
 import torch
 
-from skbnn.nn.quantizers.activations import LevelActivations
+from skbnn.nn.quantizers.activations import LevelActivations, clipped_through
 from skbnn.nn.quantizers.codes import Planes, Staircase
-from skbnn.nn.quantizers.rounding import at_least, straight_through
+from skbnn.nn.quantizers.rounding import at_least
 from skbnn.nn.quantizers.weights import PlaneWeights
 
 __all__ = ["UniformActivations", "UniformWeights"]
@@ -91,7 +91,4 @@ class UniformActivations(LevelActivations):
         return self.levels
 
     def learn(self, x):  # noqa: D102
-        most, step = len(self.levels.thresholds), 2 * self.levels.unit
-        self._count(self.levels.unit, self.levels.scales, self.levels.offset)
-        level = torch.floor(x.detach().clamp(0, 1) * most + 0.5)
-        return straight_through(x.clamp(0, 1), level * step)
+        return clipped_through(x, self.valued(x), 0.0, 1.0)

@@ -7,6 +7,8 @@ from torch import nn
 
 from skbnn.nn.quantizers.activations import LevelActivations
 from skbnn.nn.quantizers.codes import Staircase
+from skbnn.nn.quantizers.rounding import total_product
+from skbnn.nn.surrogates import within
 
 __all__ = ["ElasticActivations", "ElasticPositiveActivations"]
 
@@ -25,12 +27,13 @@ class _Elastic(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         x, scale, shift, quantized = ctx.saved_tensors
-        u, level = (x - shift) / scale, quantized / scale
-        inside = (u >= ctx.lowest) & (u <= 1)
-        grad_x = grad * inside
+        grad, moved, size = grad.contiguous(), x - shift, float(scale)
+        grad_x = within(grad, moved, ctx.lowest * size, size)
         # The scale of a sign has the sign for its gradient, that of more levels a rounding error.
-        slope = level if ctx.is_sign else torch.where(inside, level - u, level)
-        grad_scale = (grad * slope).sum() / math.sqrt(ctx.count)
+        grad_scale = total_product(grad, quantized)
+        if not ctx.is_sign:
+            grad_scale -= total_product(grad_x, moved)
+        grad_scale /= scale * math.sqrt(ctx.count)
         return grad_x, grad_scale.reshape(scale.shape), -grad_x.sum(0), None, None, None, None
 
 
@@ -89,7 +92,7 @@ class ElasticActivations(LevelActivations):
                 self.scale.copy_(self.first_scale * self.processes.sum(x.abs().sum()) / count)
                 self.begun.fill_(1.0)
         scale = self.scale.clamp(min=_LEAST_SCALE)
-        quantized = self.decoded(self.encode(x.detach()), x.dtype)
+        quantized = self.valued(x)
         is_sign = self.n_bits == 1 and self.lowest < 0
         return _Elastic.apply(x, scale, self.shift, quantized, self.lowest, is_sign, count)
 

@@ -10,9 +10,9 @@ from itertools import pairwise
 
 import torch
 
-from skbnn.nn.quantizers.activations import LevelActivations
+from skbnn.nn.quantizers.activations import LevelActivations, clipped_through
 from skbnn.nn.quantizers.codes import Parts, Planes, Staircase
-from skbnn.nn.quantizers.rounding import at_least, snap, straight_through
+from skbnn.nn.quantizers.rounding import at_least, level_sums, snap
 from skbnn.nn.quantizers.weights import PlaneWeights
 
 __all__ = ["BasisActivations", "BasisWeights"]
@@ -149,18 +149,13 @@ class BasisActivations(LevelActivations):
         return Staircase(limits[:, None], codes[order].bool(), scales, scales.sum(), unit)
 
     def learn(self, x):  # noqa: D102
-        limits, codes, scales, offset, unit = self.staircase()
-        self._count(unit, scales, offset)
-        level = torch.bucketize(x.detach(), limits[:, 0], right=True)
-        worth = ((offset + (codes.long() * 2 - 1) @ scales) * unit).to(x.dtype)
-        quantized = straight_through(x.clamp(worth.min(), worth.max()), worth[level])
-        self._improve(x.detach().flatten(), codes.to(x.dtype), level.flatten())
-        return quantized
+        # Before the basis moves: what is learned here is for the next batch.
+        stairs, quantized = self.staircase(), self.valued(x)
+        values = stairs.values()
+        self._improve(x.detach(), stairs)
+        return clipped_through(x, quantized, float(values.min()), float(values.max()))
 
-    def _improve(self, x, codes, level):
-        n_levels = len(codes)
-        counts = torch.bincount(level, minlength=n_levels).to(x.dtype)
-        sums = torch.bincount(level, weights=x, minlength=n_levels).to(x.dtype)
-        whole = self.processes.sum(torch.stack([counts, sums]))
-        counts, sums = whole / self.processes.total(len(x))
-        self.basis.copy_(_improved(self.basis, codes, counts, sums))
+    def _improve(self, x, stairs):
+        whole = self.processes.sum(torch.stack(level_sums(x, stairs.thresholds[:, 0])))
+        counts, sums = whole / self.processes.total(x.numel())
+        self.basis.copy_(_improved(self.basis, stairs.codes.to(x.dtype), counts, sums))

@@ -1,8 +1,22 @@
 """What rounds tensors: signs, and whole multiples of a power of two, with gradients that pass."""
 
+import numpy as np
 import torch
 
-__all__ = ["at_least", "sign", "snap", "straight_through", "surrogate_sign"]
+from skbnn.bits import backend
+
+__all__ = [
+    "at_least",
+    "at_levels",
+    "level_sums",
+    "sign",
+    "snap",
+    "straight_through",
+    "surrogate_sign",
+    "total_product",
+]
+
+_KERNELS = backend()
 
 
 def sign(x):
@@ -30,6 +44,84 @@ def at_least(x, limit):
     is_met : Tensor of the shape and dtype of x
     """
     return torch.ge(x, limit, out=torch.empty_like(x))
+
+
+def at_levels(x, thresholds, values):
+    """Return what each number's level is worth.
+
+    Parameters
+    ----------
+    x : Tensor of shape (..., n_units)
+        Numbers; no gradient goes through.
+    thresholds : Tensor of shape (n_steps, 1) or (n_steps, n_units)
+        Rising from step to step: a number is on the level of as many of them as it reaches.
+    values : Tensor of shape (n_steps + 1,)
+        What each level is worth.
+
+    Returns
+    -------
+    quantized : Tensor of the shape and dtype of x
+    """
+    x = x.detach()
+    thresholds, values = (t.detach().to(x.device, x.dtype) for t in (thresholds, values))
+    if not _is_here(x):
+        quantized = values[0].expand(x.shape)
+        for limits, value in zip(thresholds, values[1:], strict=True):
+            quantized = torch.where(x >= limits, value, quantized)
+        return quantized
+    quantized = torch.empty(x.shape)
+    limits = thresholds.expand(-1, x.shape[-1]).contiguous()
+    rows = x.reshape(-1, x.shape[-1]).contiguous().numpy()
+    out = quantized.view(rows.shape).numpy()
+    _KERNELS.quantize_levels(rows, limits.numpy(), values.contiguous().numpy(), out)
+    return quantized
+
+
+def level_sums(x, thresholds):
+    """Return how many numbers there are on each level, and their sum.
+
+    Parameters
+    ----------
+    x : Tensor of shape (..., n_units)
+        Numbers without gradient.
+    thresholds : Tensor of shape (n_steps,)
+        See :func:`at_levels`.
+
+    Returns
+    -------
+    counts, sums : Tensor of shape (n_steps + 1,)
+        Of the dtype of x.
+    """
+    if not _is_here(x):
+        above = [at_least(x, limit) for limit in thresholds.to(x.device, x.dtype)]
+        zero = x.new_zeros(())
+        counts = [x.new_tensor(x.numel()), *(met.sum() for met in above), zero]
+        sums = [x.sum(), *((met * x).sum() for met in above), zero]
+        return tuple(-torch.stack(parts).diff() for parts in (counts, sums))
+    counts, sums = (np.empty(len(thresholds) + 1) for _ in range(2))
+    rows = x.reshape(-1, x.shape[-1]).contiguous().numpy()
+    _KERNELS.level_moments(rows, thresholds.float().contiguous().numpy(), counts, sums)
+    return tuple(torch.from_numpy(parts).to(x.dtype) for parts in (counts, sums))
+
+
+def total_product(a, b):
+    """Return ``(a * b).sum()`` without writing the products.
+
+    Parameters
+    ----------
+    a, b : Tensor of the same shape
+        Without gradient.
+
+    Returns
+    -------
+    total : scalar Tensor
+    """
+    return torch.dot(a.reshape(-1), b.reshape(-1))
+
+
+def _is_here(x):
+    """Whether the kernels take a tensor."""
+    return x.dtype == torch.float32 and x.device.type == "cpu"
 
 
 class _Surrogated(torch.autograd.Function):
