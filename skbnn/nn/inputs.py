@@ -29,6 +29,8 @@ from skbnn.packed.rows import merge_rows
 __all__ = ["Input", "fit_input", "make_input"]
 
 _ROW_BLOCK = 1024
+# Rows of a normal distribution are hardly ever further away.
+_FARTHEST = 4.0
 
 
 class Input(nn.Module):
@@ -327,7 +329,11 @@ def kind_of_input(technique, layout=None, encoding="thermometer"):
 
 
 def _moments(X, y, sample_weight, n_channels):
-    """Return the channels that vary, and their means and reciprocal standard deviations.
+    """Return the channels that vary, their means, and scales that bring them to a common size.
+
+    That is one over the standard deviation, unless some row would be further than ``_FARTHEST``
+    away from the mean then: it is brought to there. A pixel that one image in thousands lights
+    would count hundreds of times as much in that image as all others do.
 
     Feature j belongs to channel ``j % n_channels``.
     """
@@ -336,7 +342,8 @@ def _moments(X, y, sample_weight, n_channels):
     for block in finite_blocks(X):
         values = block.astype(np.float32, copy=False)
         lows, highs = np.minimum(lows, values.min(0)), np.maximum(highs, values.max(0))
-    used = lows.reshape(of_channels).min(0) < highs.reshape(of_channels).max(0)
+    lows, highs = lows.reshape(of_channels).min(0), highs.reshape(of_channels).max(0)
+    used = lows < highs
     columns = np.flatnonzero(np.tile(used, of_channels[0]))
     # Merged first, so that repeated and weighted rows give the same bits of mean and scale.
     index, weight, _ = merge_rows(digests(X, columns), sample_weight, y)
@@ -352,7 +359,9 @@ def _moments(X, y, sample_weight, n_channels):
     means = average(lambda values: values)
     of_columns = np.tile(means, of_channels[0])
     variances = average(lambda values: np.square(values - of_columns))
+    farthest = np.maximum(highs[used] - means, means - lows[used])
     used = np.flatnonzero(used).astype(np.int32)
+    scales = np.minimum(1 / np.sqrt(variances), _FARTHEST / farthest)
     # Features that hardly vary would be scaled beyond float32.
-    scales = np.minimum(1 / np.sqrt(variances), np.finfo(np.float32).max)
+    scales = np.minimum(scales, np.finfo(np.float32).max)
     return used, means.astype(np.float32), scales.astype(np.float32)

@@ -91,6 +91,23 @@ def test_means_and_scales_of_weights_are_those_of_repetitions():
     assert not np.array_equal(a.scales, plain.scales)
 
 
+def test_no_row_is_far_away():
+    """A pixel that few images light counts as much as others, and not by far more."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(5, 3, (2000, 4)).astype(np.float32)
+    # One of 2,000 rows would be 45 standard deviations away.
+    X[:, 2] = 0
+    X[7, 2] = 200
+    X[:, 3] = -X[:, 2]
+    operation = fitted("float", X).operation
+    reals = (X - X.mean(0)) * operation.scales
+    np.testing.assert_allclose(reals[:, :2].std(0), 1, rtol=1e-4)
+    np.testing.assert_allclose(np.abs(reals[:, 2:]).max(0), 4, rtol=1e-4)
+    # Units do not matter.
+    metres = fitted("float", X * np.float32(1024)).operation
+    np.testing.assert_array_equal(metres.scales * 1024, operation.scales)
+
+
 def test_features_that_hardly_vary_have_a_finite_scale():
     X = np.array([[0.0, 1e-44], [1.0, 0.0], [2.0, 0.0]], np.float32)
     operation = fit_input(get_technique("float"), X, np.zeros(3, int), np.ones(3), 1).operation
