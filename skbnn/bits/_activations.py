@@ -81,8 +81,9 @@ def level_moments(x, thresholds, counts, sums):
                     is_met = step == 0 or x[n, i] >= thresholds[step - 1]
                     met[i] += np.float32(1) if is_met else np.float32(0)
                     some[i] += x[n, i] if is_met else np.float32(0)
-            counts[step] += met.sum()
-            sums[step] += some.sum()
+            for i in range(n_columns):
+                counts[step] += met[i]
+                sums[step] += some[i]
     for step in range(n_steps):
         counts[step] -= counts[step + 1]
         sums[step] -= sums[step + 1]

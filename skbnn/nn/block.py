@@ -50,9 +50,8 @@ class Block(nn.Module):
         Parameters
         ----------
         source : Input or Quantizer
-            It says as ``gives_signs`` whether elements are plain signs, as ``grain`` what they are
-            whole multiples of, and by ``worth(bit)`` what an element is worth whose bits are all
-            0, or all 1.
+            It says as ``grain`` what elements are whole multiples of, and by ``worth(bit)`` what an
+            element is worth whose bits are all 0, or all 1.
         """
 
     def freeze(self, signal):

@@ -43,10 +43,8 @@ class RealLevels(LevelBlock):
             codes = self.activation_quantizer(self.nonlinearity(rows))
         else:
             stairs = self.activation_quantizer.staircase()
-            steps = stairs.offset + (stairs.codes.long() * 2 - 1) @ stairs.scales
-            worths = steps.double() * stairs.unit
             level = (rows >= torch.from_numpy(self.thresholds).double()[:, None]).sum(0)
-            codes = worths[level]
+            codes = stairs.values()[level]
         return codes.view(len(x), *self.shape)
 
     def activation_of(self, sums):

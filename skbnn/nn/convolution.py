@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from skbnn.bits import backend
-from skbnn.nn.products import column_levels, floats, is_here, row_levels
+from skbnn.nn.products import column_levels, floats, is_here, row_levels, whole_levels
 from skbnn.nn.quantizers.codes import Parts
 from skbnn.packed.windows import Window
 
@@ -109,7 +109,8 @@ class Convolution:
         -------
         z : float32 Tensor of shape (n * n_places, n_units)
         """
-        z = _Int8Convolution.apply(self._images(x), w, *parts, self.window, self.padding, grain)
+        images = self._images(x).contiguous()
+        z = _Int8Convolution.apply(images, w, *parts, self.window, self.padding, grain)
         return z.view(-1, len(w))
 
     def _images(self, x, sizes=None):
@@ -130,14 +131,15 @@ def _border(filters, window):
 
 @cache
 def _is_known():
-    """Whether this torch has oneDNN's 8-bit convolution, in the form that is used here."""
-    images = torch.full((1, 2, 2, 8), 3, dtype=torch.uint8)
-    filters = torch.full((8, 1, 1, 8), -2, dtype=torch.int8)
+    """Whether this torch has oneDNN's 8-bit convolution, in the form that is used here, exact."""
+    # The largest numbers: sums of two of their products leave 16 bits.
+    images = torch.full((1, 4, 4, 64), 255, dtype=torch.uint8)
+    filters = torch.full((16, 1, 1, 64), -127, dtype=torch.int8)
     try:
-        z = _int8_convolve(images, filters, (0, 0), zero=1)
+        z = _int8_convolve(images, filters, (0, 0), zero=_BYTE_OFFSET)
     except (AttributeError, RuntimeError, TypeError):
         return False
-    return bool((z == (3 - 1) * -2 * 8).all())
+    return bool((z == 127 * -127 * 64).all())
 
 
 def _int8_convolve(images, filters, margins, *, zero, bias=None):
@@ -184,7 +186,7 @@ class _Int8Convolution(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, images, w, planes, sizes, offset, window, padding, grain):
-        images = (images if grain == 1.0 else images / grain).to(torch.int8)
+        images = whole_levels(images, grain)
         padding = padding / grain
         stored = _Stored.of(images, padding)
         filters = planes.unflatten(2, (*window.kernel, -1))
@@ -207,7 +209,8 @@ class _Int8Convolution(torch.autograd.Function):
             units = units[:, 0]
         ctx.save_for_backward(images, levels.view(filters.shape[1:]), units, winners)
         ctx.window, ctx.padding, ctx.grain = window, padding, grain
-        return z if grain == 1.0 else z.mul_(grain)
+        # Detached it is no view, so that others may work on it in place.
+        return (z if grain == 1.0 else z.mul_(grain)).detach()
 
     @staticmethod
     def backward(ctx, grad):

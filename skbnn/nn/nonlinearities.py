@@ -4,10 +4,13 @@ Each rises wherever it does not stay, whatever has been learned, in floating-poi
 With the quantizer behind it, it therefore folds to integer comparisons.
 """
 
+import math
+
 import torch
 from torch import nn
 
 from skbnn.bits import backend
+from skbnn.nn.arrays import arrays, kernels_take
 from skbnn.nn.named import named
 from skbnn.nn.quantizers.rounding import straight_through
 
@@ -102,7 +105,7 @@ def bend(x, center, rise, fall, shift):
     -------
     y : Tensor of the same shape
     """
-    if x.dtype == torch.float32 and x.device.type == "cpu":
+    if kernels_take(x):
         units = (_of_units(part, x) for part in (center, rise, fall, shift))
         return _Bend.apply(x, *units)
     moved = x - center
@@ -113,7 +116,7 @@ def _of_units(part, x):
     """Return a number of all units as one for each."""
     if isinstance(part, torch.Tensor):
         return part.to(x.dtype)
-    return torch.full(x.shape[-1:], part)
+    return torch.full(x.shape[-1:], part, dtype=x.dtype)
 
 
 class _Bend(torch.autograd.Function):
@@ -121,26 +124,21 @@ class _Bend(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, *units):
-        rows = x.reshape(-1, x.shape[-1]).contiguous()
+        rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1]).contiguous()
         ctx.save_for_backward(rows, *units)
-        y = torch.empty_like(rows)
-        _KERNELS.bend(*_arrays(rows, *units, y))
-        return y.view(x.shape)
+        y = torch.empty(x.shape, dtype=x.dtype)
+        _KERNELS.bend(*arrays(rows, *units, y.view(rows.shape)))
+        return y
 
     @staticmethod
     def backward(ctx, grad):
         rows, center, rise, fall, _ = ctx.saved_tensors
         grad_rows, sums = torch.empty_like(rows), torch.empty(4, len(rise), dtype=torch.float64)
         given = grad.reshape(rows.shape).contiguous()
-        _KERNELS.bend_moments(*_arrays(rows, given, center, rise, fall, grad_rows, sums))
+        _KERNELS.bend_moments(*arrays(rows, given, center, rise, fall, grad_rows, sums))
         above, below, grad_rise, grad_fall = sums.float()
         grad_center = -(rise * above + fall * below)
         return grad_rows.view(grad.shape), grad_center, grad_rise, grad_fall, above + below
-
-
-def _arrays(*tensors):
-    """Return tensors as what kernels take."""
-    return [tensor.detach().contiguous().numpy() for tensor in tensors]
 
 
 def _of_all(kind):

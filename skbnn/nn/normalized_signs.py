@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from skbnn.bits import backend
+from skbnn.nn.arrays import arrays, kernels_take
 from skbnn.nn.normalizers import BatchNorm
 
 __all__ = ["are_fast", "normalized_signs"]
@@ -18,7 +19,7 @@ _KERNELS = backend()
 def are_fast(z, normalizer, sample_weight):
     """Whether :func:`normalized_signs` computes what these sums and this normaliser ask for."""
     is_plain = type(normalizer) is BatchNorm and normalizer.training and sample_weight is None
-    is_here = z.device.type == "cpu" and z.dtype == normalizer.gamma.dtype == torch.float32
+    is_here = kernels_take(z, normalizer.gamma)
     # Processes that share a batch must all go the same way, whatever each has of its rows.
     return is_plain and is_here and (len(z) > 1 or normalizer.processes.count > 1)
 
@@ -68,7 +69,7 @@ class _NormalizedSigns(torch.autograd.Function):
     def forward(ctx, z, gamma, beta, mean, rate, bound, processes, n_rows):
         constants = mean.float(), gamma * rate.float(), beta
         codes = torch.empty_like(z)
-        _KERNELS.normalize_signs(z.numpy(), *_arrays(constants), codes.numpy())
+        _KERNELS.normalize_signs(z.numpy(), *arrays(*constants), codes.numpy())
         ctx.save_for_backward(z, *constants, rate)
         ctx.bound, ctx.processes, ctx.n_rows = bound, processes, n_rows
         return codes
@@ -78,17 +79,12 @@ class _NormalizedSigns(torch.autograd.Function):
         z, *constants, rate = ctx.saved_tensors
         # With the gradient g that passes, y = slope c + beta and c = z - mean:
         # dL/dz = slope (g - mean(g) - c rate^2 mean(g c)).
-        batch = z.numpy(), grad.contiguous().numpy(), *_arrays(constants), np.float32(ctx.bound)
+        batch = z.numpy(), grad.contiguous().numpy(), *arrays(*constants), np.float32(ctx.bound)
         sums, products = torch.empty_like(rate), torch.empty_like(rate)
         _KERNELS.clipped_moments(*batch, sums.numpy(), products.numpy())
         share = constants[1] / ctx.n_rows
         of_all = ctx.processes.sum(torch.stack([sums, products]))
         added = (share * of_all[0]).float(), (share * rate.square() * of_all[1]).float()
         grad_z = torch.empty_like(z)
-        _KERNELS.clipped_gradient(*batch, *_arrays(added), grad_z.numpy())
+        _KERNELS.clipped_gradient(*batch, *arrays(*added), grad_z.numpy())
         return grad_z, (rate * products).float(), sums.float(), *[None] * 5
-
-
-def _arrays(tensors):
-    """Return tensors as what kernels take."""
-    return [tensor.detach().numpy() for tensor in tensors]

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 
 from skbnn.bits import backend, sign_bits, signs
+from skbnn.nn.arrays import kernels_take
 
 __all__ = [
     "DENSE",
@@ -30,6 +31,7 @@ __all__ = [
     "is_here",
     "row_levels",
     "unit_sizes",
+    "whole_levels",
 ]
 
 _KERNELS = backend()
@@ -44,7 +46,14 @@ def _has(*instructions):
 
 def int8_is_fast():
     """Whether 8-bit products are fast on this machine."""
-    return hasattr(torch, "_int_mm") and _has("avx512_vnni", "vnni", "amx_tile")
+    return hasattr(torch, "_int_mm") and _has("avx512_vnni", "vnni", "amx_tile") and _is_exact()
+
+
+@cache
+def _is_exact():
+    """Whether the products are right for the largest numbers, as those that saturate are not."""
+    x = torch.full((16, 64), 127, dtype=torch.int8)
+    return bool((torch._int_mm(x, x.t()) == 64 * 127 * 127).all())
 
 
 def row_levels(grad):
@@ -127,6 +136,23 @@ def scaled_floats(sums, scales):
     return sums.view(torch.float32)
 
 
+def whole_levels(x, grain):
+    """Return how many times a tensor's numbers are its grain, as int8.
+
+    Parameters
+    ----------
+    x : Tensor
+        Whole multiples of the grain, at most 127 of them.
+    grain : float
+        The number.
+
+    Returns
+    -------
+    levels : int8 Tensor of the same shape
+    """
+    return (x if grain == 1.0 else (x / grain).round_()).to(torch.int8)
+
+
 def unit_sizes(w):
     """Return the size of each unit's weights, if they are -1, 0 and +1 times it.
 
@@ -157,7 +183,7 @@ class _Int8Product(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, w, planes, sizes=None, offset=None, grain=1.0):
-        x = (x if grain == 1.0 else x / grain).to(torch.int8)
+        x = whole_levels(x, grain)
         ctx.save_for_backward(x, planes, sizes, offset)
         ctx.grain = grain
         z = floats(torch._int_mm(x, planes.t()))
@@ -255,4 +281,4 @@ DENSE = Dense()
 
 def is_here(x, w):
     """Whether tensors are of a kind that 8-bit products take, on a machine where these are fast."""
-    return w.dtype == torch.float32 and x.device.type == "cpu" and int8_is_fast()
+    return kernels_take(w) and x.device.type == "cpu" and int8_is_fast()

@@ -32,6 +32,8 @@ class Surrogate:
     def backward(self, grad, x, progress):
         """Return the gradient with respect to the input of sign.
 
+        What is passed belongs to others, and must be left as it is.
+
         Parameters
         ----------
         grad : Tensor
@@ -197,7 +199,9 @@ def within(grad, x, low, high):
     # inclusive, at a tenth of the cost of building a mask.
     kind = np.float64 if x.dtype == torch.float64 else np.float32
     low, high = np.nextafter(kind(low), kind(-np.inf)), np.nextafter(kind(high), kind(np.inf))
-    return torch.ops.aten.hardtanh_backward(grad, x, float(low), float(high))
+    # What is next to 0 may count as 0.
+    tiny = float(np.finfo(kind).tiny)
+    return torch.ops.aten.hardtanh_backward(grad, x, float(low) - tiny, float(high) + tiny)
 
 
 _SURROGATES = {

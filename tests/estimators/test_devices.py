@@ -28,6 +28,9 @@ FAMILIES = {
 }
 
 
+_PRODUCTS = {aten.mm.default, aten.mv.default, aten.addmm.default, aten.bmm.default}
+
+
 class OneDevice(TorchDispatchMode):
     """Refuses operations on tensors of several devices, but for numbers, and what moves them.
 
@@ -40,6 +43,8 @@ class OneDevice(TorchDispatchMode):
         devices = {t.device.type for t in tensors}
         if len(devices) > 1 and func is not aten.copy_.default:
             raise RuntimeError(f"{func} is called on tensors of {sorted(devices)}")
+        if func in _PRODUCTS and not args[0].dtype.is_floating_point:
+            raise RuntimeError(f"{func} has no integers on GPUs")
         if func is aten._local_scalar_dense.default and args[0].is_meta:
             return torch.ones((), dtype=args[0].dtype).item()
         if func is aten._to_copy.default and kwargs.get("device") == torch.device("cpu"):
@@ -65,6 +70,7 @@ def test_tensors_stay_together(family, technique):
     with OneDevice():
         scores = network(rows.to("meta"), weight.to("meta"))
         scores.sum().backward()
+        network.eval()(rows.to("meta"))
     assert {p.grad.device.type for p in network.parameters()} == {"meta"}
 
 

@@ -156,6 +156,21 @@ def test_the_basis_of_activations_finds_the_mean_of_what_is_on():
     assert x.grad.flatten().tolist() == [0, 1, 1, 0]
 
 
+def test_a_surrogate_may_compute_in_another_dtype():
+    class Finer:
+        def backward(self, grad, x, progress):
+            return grad.double() * (x.abs() <= 1)
+
+    x = normal(20, 3)
+    found = []
+    for surrogate in (Finer(), make_surrogate("clipped")):
+        quantizer = AdaptiveActivations(surrogate=surrogate).train()
+        given = x.clone().requires_grad_()
+        quantizer(given).backward(torch.ones(20, 3))
+        found.append([given.grad, quantizer.scale.grad, quantizer.center.grad])
+    torch.testing.assert_close(*found)
+
+
 @pytest.mark.parametrize("n_bases", [1, 3, 5])
 def test_gradient_of_several_signs(n_bases):
     """Each sign by itself: d/dx = b 1[0 <= x + v <= 1], the same for v, and d/db = A."""

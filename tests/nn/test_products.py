@@ -14,7 +14,8 @@ from skbnn.nn.quantizers import RealWeights, SignWeights, StochasticWeights
 from skbnn.nn.quantizers.codes import Parts
 
 needs_int8 = pytest.mark.skipif(
-    not hasattr(torch, "_int_mm"), reason="this torch has no 8-bit integer product"
+    not (hasattr(torch, "_int_mm") and products._is_exact()),
+    reason="this torch has no exact 8-bit integer product here",
 )
 
 
@@ -218,6 +219,19 @@ def test_float64_weights_give_float64_sums():
 def test_narrow(n_in):
     x, w = tensors(5, n_in, 3, seed=4)
     assert torch.equal(product(x, w), x @ w.t())
+
+
+@needs_int8
+def test_products_that_saturate_are_noticed(monkeypatch):
+    right = torch._int_mm
+    monkeypatch.setattr(torch, "_int_mm", lambda a, b: right(a, b).clamp(max=32767))
+    assert not products._is_exact.__wrapped__()
+
+
+def test_grains_of_endless_digits():
+    levels = torch.arange(-127, 128).float()
+    for grain in (1.0, 1 / 3, 1 / 7, 0.1, 0.375):
+        assert torch.equal(products.whole_levels(levels * grain, grain).float(), levels)
 
 
 def test_torch_that_cannot_tell_counts_as_slow(monkeypatch):

@@ -100,8 +100,8 @@ class _Adaptive(torch.autograd.Function):
     def backward(ctx, grad):
         x, scale, center, a = ctx.saved_tensors
         grad = grad.contiguous()
-        u = (x - center).div_(scale)
-        grad_x = ctx.surrogate.backward(grad, u, ctx.progress) * (a / scale)
         whole = grad.sum()
         grad_a = 2 * total_product(grad, at_least(x, center)) - whole
+        u = (x - center).div_(scale)
+        grad_x = ctx.surrogate.backward(grad, u, ctx.progress).to(x.dtype) * (a / scale)
         return grad_x, -total_product(grad_x, u), -grad_x.sum(), grad_a, whole, None, None

@@ -47,8 +47,6 @@ class Quantizer(nn.Module):
         Whether ``encode`` exists, so that the packed program can hold the result as bits.
     progress : float
         Share of the fit that is done, in [0, 1]; set by the training loop.
-    gives_signs : bool
-        Whether the result holds -1 and +1 alone, whatever is learned.
     grain : float or None
         Of activations: what the last result holds whole multiples of, -127 to 127 of them; None
         where that is not known.
@@ -60,7 +58,6 @@ class Quantizer(nn.Module):
 
     coded = False
     processes = ALONE
-    gives_signs = False
     grain = None
     shared_grid = False
 
@@ -98,8 +95,9 @@ class Quantizer(nn.Module):
         sizes = unit_sizes(quantized) if is_fast else None
         if sizes is None:
             return kind.plain(x, quantized)
-        planes = quantized.detach().sign().to(torch.int8)
-        return kind.planes(x, quantized, Parts(planes[None], sizes[None]), grain)
+        planes = quantized.detach().sign().to(torch.int8)[None]
+        parts = Parts(planes) if bool((sizes == 1).all()) else Parts(planes, sizes[None])
+        return kind.planes(x, quantized, parts, grain)
 
     def normalized(self, z, normalizer, sample_weight=None):
         """Return the quantized results of a normaliser.

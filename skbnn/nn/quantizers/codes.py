@@ -129,4 +129,6 @@ class Staircase(NamedTuple):
 
     def values(self):
         """Return what each level is worth, a float64 Tensor of shape (n_steps + 1,)."""
-        return (self.offset + (self.codes.long() * 2 - 1) @ self.scales).double() * self.unit
+        # No product of integers: GPUs have none.
+        signs = self.codes.to(self.scales.device).long() * 2 - 1
+        return (self.offset + (signs * self.scales).sum(1)).double() * self.unit

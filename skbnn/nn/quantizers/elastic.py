@@ -30,10 +30,12 @@ class _Elastic(torch.autograd.Function):
         grad, moved, size = grad.contiguous(), x - shift, float(scale)
         grad_x = within(grad, moved, ctx.lowest * size, size)
         # The scale of a sign has the sign for its gradient, that of more levels a rounding error.
-        grad_scale = total_product(grad, quantized)
-        if not ctx.is_sign:
-            grad_scale -= total_product(grad_x, moved)
-        grad_scale /= scale * math.sqrt(ctx.count)
+        if ctx.is_sign:
+            grad_scale = total_product(grad, quantized)
+        else:
+            # Differences before sums: errors of rounding are small beside what is rounded.
+            grad_scale = (grad * quantized).addcmul_(grad_x, moved, value=-1).sum()
+        grad_scale = grad_scale / (scale * math.sqrt(ctx.count))
         return grad_x, grad_scale.reshape(scale.shape), -grad_x.sum(0), None, None, None, None
 
 

@@ -56,7 +56,7 @@ class ShiftedSignActivations(LevelActivations):
     Liu et al., ReActNet, ECCV 2020, arXiv 2003.03488.
     """
 
-    gives_signs, grain = True, 1.0
+    grain = 1.0
 
     def __init__(self, **settings):
         super().__init__(**settings)

@@ -31,7 +31,7 @@ class SignActivations(LevelActivations):
     Courbariaux et al., Binarized Neural Networks, NIPS 2016, arXiv 1602.02830.
     """
 
-    gives_signs, grain = True, 1.0
+    grain = 1.0
 
     def staircase(self):  # noqa: D102
         one = torch.ones(1, dtype=torch.int64)

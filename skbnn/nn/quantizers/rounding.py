@@ -1,9 +1,12 @@
 """What rounds tensors: signs, and whole multiples of a power of two, with gradients that pass."""
 
+import math
+
 import numpy as np
 import torch
 
 from skbnn.bits import backend
+from skbnn.nn.arrays import arrays, kernels_take
 
 __all__ = [
     "at_least",
@@ -64,16 +67,14 @@ def at_levels(x, thresholds, values):
     """
     x = x.detach()
     thresholds, values = (t.detach().to(x.device, x.dtype) for t in (thresholds, values))
-    if not _is_here(x):
+    if not kernels_take(x):
         quantized = values[0].expand(x.shape)
         for limits, value in zip(thresholds, values[1:], strict=True):
             quantized = torch.where(x >= limits, value, quantized)
         return quantized
-    quantized = torch.empty(x.shape)
-    limits = thresholds.expand(-1, x.shape[-1]).contiguous()
-    rows = x.reshape(-1, x.shape[-1]).contiguous().numpy()
-    out = quantized.view(rows.shape).numpy()
-    _KERNELS.quantize_levels(rows, limits.numpy(), values.contiguous().numpy(), out)
+    quantized = torch.empty(x.shape, dtype=x.dtype)
+    rows, limits = _rows(x), thresholds.expand(-1, x.shape[-1])
+    _KERNELS.quantize_levels(*arrays(rows, limits, values, quantized.view(rows.shape)))
     return quantized
 
 
@@ -92,16 +93,20 @@ def level_sums(x, thresholds):
     counts, sums : Tensor of shape (n_steps + 1,)
         Of the dtype of x.
     """
-    if not _is_here(x):
+    if not kernels_take(x):
         above = [at_least(x, limit) for limit in thresholds.to(x.device, x.dtype)]
         zero = x.new_zeros(())
         counts = [x.new_tensor(x.numel()), *(met.sum() for met in above), zero]
         sums = [x.sum(), *((met * x).sum() for met in above), zero]
         return tuple(-torch.stack(parts).diff() for parts in (counts, sums))
     counts, sums = (np.empty(len(thresholds) + 1) for _ in range(2))
-    rows = x.reshape(-1, x.shape[-1]).contiguous().numpy()
-    _KERNELS.level_moments(rows, thresholds.float().contiguous().numpy(), counts, sums)
+    _KERNELS.level_moments(*arrays(_rows(x), thresholds.to(x.dtype)), counts, sums)
     return tuple(torch.from_numpy(parts).to(x.dtype) for parts in (counts, sums))
+
+
+def _rows(x):
+    """Return numbers of units as rows, of which there may be none, and of units too."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def total_product(a, b):
@@ -117,11 +122,6 @@ def total_product(a, b):
     total : scalar Tensor
     """
     return torch.dot(a.reshape(-1), b.reshape(-1))
-
-
-def _is_here(x):
-    """Whether the kernels take a tensor."""
-    return x.dtype == torch.float32 and x.device.type == "cpu"
 
 
 class _Surrogated(torch.autograd.Function):

@@ -9,7 +9,7 @@ from skbnn.nn.quantizers.rounding import snap, straight_through
 
 __all__ = ["PlaneWeights"]
 
-# P planes cost 2 P + 1 products of 8 bits; three of float32 take four times as long each.
+# P planes cost P + 2 products of 8 bits, dense ones 2 P + 1; three of float32 take four times each.
 _FEW_PLANES = 4
 
 
