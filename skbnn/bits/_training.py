@@ -130,28 +130,30 @@ def spread_levels(levels, winners, pool_height, pool_width, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def column_moments(x, means, variances):
-    """Compute mean and variance of each column."""
+def column_moments(x, weights, means, variances):
+    """Compute the weighted mean and variance of each column."""
     n_rows, n_columns = x.shape
     # Away from 0 squares would swallow the variance; any row is near enough.
     first = x[0].copy()
-    sums, squares = np.zeros(n_columns), np.zeros(n_columns)
+    sums, squares, total = np.zeros(n_columns), np.zeros(n_columns), 0.0
     some, of_some = np.empty(n_columns, np.float32), np.empty(n_columns, np.float32)
     for start in range(0, n_rows, _ROWS):
         some[:] = 0
         of_some[:] = 0
         for n in range(start, min(start + _ROWS, n_rows)):
+            weight = weights[n]
+            total += weight
             for i in range(n_columns):
                 centred = x[n, i] - first[i]
-                some[i] += centred
-                of_some[i] += centred * centred
+                some[i] += weight * centred
+                of_some[i] += weight * (centred * centred)
         for i in range(n_columns):
             sums[i] += some[i]
             squares[i] += of_some[i]
     for i in range(n_columns):
-        mean = sums[i] / n_rows
+        mean = sums[i] / total
         means[i] = first[i] + mean
-        variances[i] = max(squares[i] / n_rows - mean * mean, 0.0)
+        variances[i] = max(squares[i] / total - mean * mean, 0.0)
 
 
 @njit(cache=True, nogil=True)
@@ -187,12 +189,14 @@ def clipped_moments(x, grad, means, slopes, shifts, bound, sums, products):
 
 
 @njit(cache=True, nogil=True)
-def clipped_gradient(x, grad, means, slopes, shifts, bound, constants, parts, out):
+def clipped_gradient(x, grad, weights, means, slopes, shifts, bound, constants, parts, out):
     """Compute the gradient of a batch norm with a clipped sign behind it."""
     n_rows, n_columns = x.shape
     for n in range(n_rows):
+        weight = weights[n]
         for i in range(n_columns):
             centred = x[n, i] - means[i]
             y = centred * slopes[i] + shifts[i]
             passed = grad[n, i] if abs(y) <= bound else np.float32(0)
-            out[n, i] = slopes[i] * passed - constants[i] - parts[i] * centred
+            of_batch = constants[i] + parts[i] * centred
+            out[n, i] = slopes[i] * passed - weight * of_batch

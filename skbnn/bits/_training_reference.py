@@ -104,18 +104,24 @@ def spread_levels(levels, winners, pool_height, pool_width, out):
         places[...] = np.where(winners == tap, levels, 0)
 
 
-def column_moments(x, means, variances):
-    """Compute mean and variance of each column.
+def column_moments(x, weights, means, variances):
+    """Compute the weighted mean and variance of each column.
 
     Parameters
     ----------
     x : float32 ndarray of shape (n_rows, n_columns)
         Finite numbers, at least one row.
+    weights : float32 ndarray of shape (n_rows,)
+        Positive weights.
     means, variances : float64 ndarray of shape (n_columns,)
-        Moments; the variance is that of the rows themselves, divided by their number.
+        Moments; the variance is that of the rows themselves, divided by the sum of weights.
     """
-    means[...] = x.mean(0, dtype=np.float64)
-    variances[...] = np.square(x - means).mean(0)
+    shares = weights / weights.sum(dtype=np.float64)
+    # Equal numbers then have no variance at all.
+    centred = x - x[0].astype(np.float64)
+    moved = shares @ centred
+    means[...] = x[0] + moved
+    variances[...] = shares @ np.square(centred - moved)
 
 
 def normalize_signs(x, means, slopes, shifts, out):
@@ -157,22 +163,24 @@ def clipped_moments(x, grad, means, slopes, shifts, bound, sums, products):
     products[...] = (passed * (x - means)).sum(0, dtype=np.float64)
 
 
-def clipped_gradient(x, grad, means, slopes, shifts, bound, constants, parts, out):
+def clipped_gradient(x, grad, weights, means, slopes, shifts, bound, constants, parts, out):
     """Compute the gradient of a batch norm with a clipped sign behind it.
 
-    ``slope * passed - constant - part * (x - mean)``
+    ``slope * passed - weight * (constant + part * (x - mean))``
 
     Parameters
     ----------
     x, grad, means, slopes, shifts, bound
         As of :func:`clipped_moments`.
+    weights : float32 ndarray of shape (n_rows,)
+        Weight of each row in the moments.
     constants, parts : float32 ndarray of shape (n_columns,)
         What mean and variance of the batch add.
     out : float32 ndarray of shape (n_rows, n_columns)
         Gradient with respect to x.
     """
     passed = _passed(x, grad, means, slopes, shifts, bound)
-    out[...] = slopes * passed - constants - parts * (x - means)
+    out[...] = slopes * passed - weights[:, None] * (constants + parts * (x - means))
 
 
 def _passed(x, grad, means, slopes, shifts, bound):

@@ -9,22 +9,22 @@ import torch
 
 from skbnn.bits import backend
 from skbnn.nn.arrays import arrays, kernels_take
-from skbnn.nn.normalizers import BatchNorm
+from skbnn.nn.normalizers import BatchNorm, unbiased, weighted_moments
 
 __all__ = ["are_fast", "normalized_signs"]
 
 _KERNELS = backend()
 
 
-def are_fast(z, normalizer, sample_weight):
+def are_fast(z, normalizer):
     """Whether :func:`normalized_signs` computes what these sums and this normaliser ask for."""
-    is_plain = type(normalizer) is BatchNorm and normalizer.training and sample_weight is None
-    is_here = kernels_take(z, normalizer.gamma)
+    is_plain = type(normalizer) is BatchNorm and normalizer.training
     # Processes that share a batch must all go the same way, whatever each has of its rows.
-    return is_plain and is_here and (len(z) > 1 or normalizer.processes.count > 1)
+    is_known = len(z) > 1 or normalizer.processes.count > 1
+    return is_plain and is_known and kernels_take(z, normalizer.gamma)
 
 
-def normalized_signs(z, normalizer, bound):
+def normalized_signs(z, normalizer, bound, sample_weight=None):
     """Return the signs of a normalised batch, with the gradient of a clipped sign.
 
     Parameters
@@ -35,6 +35,8 @@ def normalized_signs(z, normalizer, bound):
         In training; its running statistics move.
     bound : float
         Where the gradient passes: from -bound to bound.
+    sample_weight : Tensor of shape (n,) or None
+        Weight of each row in the statistics of the batch.
 
     Returns
     -------
@@ -42,49 +44,49 @@ def normalized_signs(z, normalizer, bound):
         -1 and +1.
     """
     z = z.contiguous()
-    mean, var = (torch.empty(z.shape[1], dtype=torch.float64) for _ in range(2))
-    _KERNELS.column_moments(z.detach().numpy(), mean.numpy(), var.numpy())
+    weight = torch.ones(len(z)) if sample_weight is None else sample_weight.to(z.dtype)
     processes = normalizer.processes
-    n_rows, mean, var = _of_all(processes, len(z), mean, var)
-    normalizer.follow(mean, var * (n_rows / (n_rows - 1)))
+    total, mean, var = _of_all(processes, *weighted_moments(z.detach(), weight))
+    normalizer.follow(mean, var * unbiased(total))
     rate = torch.rsqrt(var + normalizer.eps)
     affine = normalizer.gamma, normalizer.beta
-    return _NormalizedSigns.apply(z, *affine, mean, rate, bound, processes, n_rows)
+    return _NormalizedSigns.apply(z, weight, *affine, mean, rate, bound, processes, total)
 
 
-def _of_all(processes, n_rows, mean, var):
-    """Return rows, mean and variance of a batch from those of each process's part."""
+def _of_all(processes, total, mean, var):
+    """Return weight, mean and variance of a batch from those of each process's part."""
     if processes.count == 1:
-        return n_rows, mean, var
+        return total, mean, var
     parts = torch.ones_like(mean), mean, var + mean.square()
-    total, first, second = processes.sum(n_rows * torch.stack(parts))
+    total, first, second = processes.sum(total * torch.stack(parts))
     mean = first / total
-    return int(total[0]), mean, (second / total - mean.square()).clamp(min=0)
+    return total[0], mean, (second / total - mean.square()).clamp(min=0)
 
 
 class _NormalizedSigns(torch.autograd.Function):
     """``sign((z - mean) * rate * gamma + beta)``; mean and rate are functions of z."""
 
     @staticmethod
-    def forward(ctx, z, gamma, beta, mean, rate, bound, processes, n_rows):
+    def forward(ctx, z, weight, gamma, beta, mean, rate, bound, processes, total):
         constants = mean.float(), gamma * rate.float(), beta
         codes = torch.empty_like(z)
         _KERNELS.normalize_signs(z.numpy(), *arrays(*constants), codes.numpy())
-        ctx.save_for_backward(z, *constants, rate)
-        ctx.bound, ctx.processes, ctx.n_rows = bound, processes, n_rows
+        ctx.save_for_backward(z, weight, *constants, rate, total)
+        ctx.bound, ctx.processes = bound, processes
         return codes
 
     @staticmethod
     def backward(ctx, grad):
-        z, *constants, rate = ctx.saved_tensors
+        z, weight, *constants, rate, total = ctx.saved_tensors
         # With the gradient g that passes, y = slope c + beta and c = z - mean:
-        # dL/dz = slope (g - mean(g) - c rate^2 mean(g c)).
-        batch = z.numpy(), grad.contiguous().numpy(), *arrays(*constants), np.float32(ctx.bound)
+        # dL/dz = slope (g - weight (sum(g) + c rate^2 sum(g c)) / total).
+        batch, norm = arrays(z, grad), (*arrays(*constants), np.float32(ctx.bound))
         sums, products = torch.empty_like(rate), torch.empty_like(rate)
-        _KERNELS.clipped_moments(*batch, sums.numpy(), products.numpy())
-        share = constants[1] / ctx.n_rows
+        _KERNELS.clipped_moments(*batch, *norm, sums.numpy(), products.numpy())
+        share = constants[1] / total
         of_all = ctx.processes.sum(torch.stack([sums, products]))
         added = (share * of_all[0]).float(), (share * rate.square() * of_all[1]).float()
         grad_z = torch.empty_like(z)
-        _KERNELS.clipped_gradient(*batch, *arrays(*added), grad_z.numpy())
-        return grad_z, (rate * products).float(), sums.float(), *[None] * 5
+        rows = *batch, weight.numpy()
+        _KERNELS.clipped_gradient(*rows, *norm, *arrays(*added), grad_z.numpy())
+        return grad_z, None, (rate * products).float(), sums.float(), *[None] * 5

@@ -10,10 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from skbnn.bits import backend
+from skbnn.nn.arrays import arrays, kernels_take
 from skbnn.nn.named import named
 from skbnn.nn.processes import ALONE
 
-__all__ = ["BatchNorm", "ScaleShift", "make_normalizer"]
+__all__ = ["BatchNorm", "ScaleShift", "make_normalizer", "unbiased", "weighted_moments"]
+
+_KERNELS = backend()
 
 
 class BatchNorm(nn.Module):
@@ -76,14 +80,12 @@ class BatchNorm(nn.Module):
         return self._weighted(z, sample_weight)
 
     def _weighted(self, z, sample_weight):
-        z = z.to(self.gamma.dtype)
-        total = sample_weight.sum()
-        share = (sample_weight / total)[:, None]
-        mean = (share * z).sum(0)
-        centred = z - mean
-        var = (share * centred.square()).sum(0)
-        self.follow(mean, var * (total / (total - 1).clamp(min=1.0)))
-        return centred * torch.rsqrt(var + self.eps) * self.gamma + self.beta
+        z, weight = z.to(self.gamma.dtype), sample_weight.to(self.gamma.dtype)
+        total, mean, var = weighted_moments(z.detach(), weight)
+        self.follow(mean, var * unbiased(total))
+        rate = torch.rsqrt(var + self.eps)
+        share, mean, rate = (weight / total).to(z.dtype), mean.to(z.dtype), rate.to(z.dtype)
+        return _WeightedNorm.apply(z, self.gamma, self.beta, share[:, None], mean, rate)
 
     def _shared(self, z, sample_weight):
         """Normalise a process's part of a batch by the statistics of the whole."""
@@ -95,7 +97,7 @@ class BatchNorm(nn.Module):
         total, first, second = self.processes.sum(torch.cat(parts)).split([1, *[z.shape[1]] * 2])
         mean = first / total
         var = (second / total - mean.square()).clamp(min=0)
-        self.follow(mean, var * (total / (total - 1).clamp(min=1.0)))
+        self.follow(mean, var * unbiased(total))
         slope = torch.rsqrt(var + self.eps).to(z.dtype) * self.gamma
         return (z - mean.to(z.dtype)) * slope + self.beta
 
@@ -120,6 +122,54 @@ class BatchNorm(nn.Module):
         """
         slope = self.gamma.double() / torch.sqrt(self.var.double() + self.eps)
         return slope, self.beta.double() - slope * self.mean.double()
+
+
+def weighted_moments(z, weight):
+    """Return the sum of the weights of rows, and mean and variance of each column.
+
+    Parameters
+    ----------
+    z : Tensor of shape (n, n_units)
+        Rows without gradient.
+    weight : Tensor of shape (n,), of the same dtype
+        Positive weights.
+
+    Returns
+    -------
+    total : float64 scalar Tensor
+    mean, var : float64 Tensor of shape (n_units,)
+        The variance is that of the rows themselves.
+    """
+    total = weight.sum(dtype=torch.float64)
+    if not kernels_take(z, weight):
+        share, rows = weight.double() / total, z.double()
+        mean = share @ rows
+        return total, mean, share @ (rows - mean).square()
+    mean, var = (torch.empty(z.shape[1], dtype=torch.float64) for _ in range(2))
+    _KERNELS.column_moments(*arrays(z, weight, mean, var))
+    return total, mean, var
+
+
+def unbiased(total):
+    """Return what makes a variance of rows unbiased, if the sum of weights is their number."""
+    return total / (total - 1).clamp(min=1.0)
+
+
+class _WeightedNorm(torch.autograd.Function):
+    """``(z - mean) * rate * gamma + beta``; mean and rate are those of z with shares of rows."""
+
+    @staticmethod
+    def forward(ctx, z, gamma, beta, share, mean, rate):
+        ctx.save_for_backward(z, gamma, share, mean, rate)
+        return (z - mean).mul_(rate * gamma).add_(beta)
+
+    @staticmethod
+    def backward(ctx, grad):
+        z, gamma, share, mean, rate = ctx.saved_tensors
+        centred, slope = z - mean, rate * gamma
+        whole, along = grad.sum(0), (grad * centred).sum(0)
+        grad_z = centred.mul_(slope * rate.square() * along).add_(slope * whole).mul_(-share)
+        return grad_z.addcmul_(grad, slope), rate * along, whole, None, None, None
 
 
 class ScaleShift(nn.Module):

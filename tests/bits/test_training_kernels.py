@@ -83,10 +83,15 @@ def test_moments_do_not_suffer_from_a_large_mean(kernels, rng, guarded, frozen, 
     x = rng.normal(size=(n_rows, 37)).astype(np.float32) + np.float32(10_000)
     x[:, 3] = 7
     means, variances = guarded((37,), np.float64), guarded((37,), np.float64)
-    kernels.column_moments(frozen(x), means, variances)
+    kernels.column_moments(*frozen(x, np.ones(n_rows, np.float32)), means, variances)
     np.testing.assert_allclose(means, x.mean(0, dtype=np.float64), rtol=1e-9)
     np.testing.assert_allclose(variances, x.var(0, dtype=np.float64), rtol=1e-5, atol=1e-12)
     assert variances[3] == 0
+    weights = (np.arange(n_rows) % 4 + 1).astype(np.float32)
+    kernels.column_moments(*frozen(x, weights / 8), means, variances)
+    repeated = np.repeat(x, weights.astype(int), 0)
+    np.testing.assert_allclose(means, repeated.mean(0, dtype=np.float64), rtol=1e-9)
+    np.testing.assert_allclose(variances, repeated.var(0, dtype=np.float64), rtol=1e-5, atol=1e-12)
 
 
 def test_signs_of_an_affine_map(kernels, rng, guarded, frozen):
@@ -109,15 +114,17 @@ def test_gradient_of_a_clipped_sign(kernels, rng, guarded, frozen):
     constants, parts = (rng.integers(-4, 5, 33).astype(np.float32) for _ in range(2))
     sums, products = guarded((33,), np.float64), guarded((33,), np.float64)
     out, bound = guarded(x.shape, np.float32), np.float32(2)
-    batch = frozen(x, grad, means, slopes, shifts)
-    kernels.clipped_moments(*batch, bound, sums, products)
-    kernels.clipped_gradient(*batch, bound, *frozen(constants, parts), out)
+    weights = rng.integers(1, 5, 70).astype(np.float32) / 2
+    batch, norm = frozen(x, grad), (*frozen(means, slopes, shifts), bound)
+    kernels.clipped_moments(*batch, *norm, sums, products)
+    kernels.clipped_gradient(*batch, frozen(weights), *norm, *frozen(constants, parts), out)
     y = (x - means) * slopes + shifts
     passed = np.where(np.abs(y) <= 2, grad, 0)
     assert (np.abs(y) == 2).any()
     np.testing.assert_array_equal(sums, passed.sum(0))
     np.testing.assert_array_equal(products, (passed * (x - means)).sum(0))
-    np.testing.assert_array_equal(out, slopes * passed - constants - parts * (x - means))
+    of_batch = weights[:, None] * (constants + parts * (x - means))
+    np.testing.assert_array_equal(out, slopes * passed - of_batch)
 
 
 @pytest.mark.parametrize("window", [(1, 1), (3, 3), (5, 3), (7, 1)])

@@ -42,12 +42,8 @@ class SignActivations(LevelActivations):
 
     def normalized(self, z, normalizer, sample_weight=None):  # noqa: D102
         is_plain = type(self).forward is SignActivations.forward
-        if (
-            is_plain
-            and isinstance(self.surrogate, Clipped)
-            and are_fast(z, normalizer, sample_weight)
-        ):
-            return normalized_signs(z, normalizer, self.surrogate.bound)
+        if is_plain and isinstance(self.surrogate, Clipped) and are_fast(z, normalizer):
+            return normalized_signs(z, normalizer, self.surrogate.bound, sample_weight)
         return super().normalized(z, normalizer, sample_weight)
 
 
