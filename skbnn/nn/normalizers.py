@@ -6,6 +6,10 @@ them, with whatever monotone function follows, into one integer threshold withou
 the last bit.
 """
 
+import math
+from typing import NamedTuple
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -15,7 +19,16 @@ from skbnn.nn.arrays import arrays, kernels_take
 from skbnn.nn.named import named
 from skbnn.nn.processes import ALONE
 
-__all__ = ["BatchNorm", "ScaleShift", "make_normalizer", "unbiased", "weighted_moments"]
+__all__ = [
+    "BatchNorm",
+    "ScaleShift",
+    "Statistics",
+    "affine_of",
+    "batch_statistics",
+    "make_normalizer",
+    "mapped",
+    "normalized_gradient",
+]
 
 _KERNELS = backend()
 
@@ -68,11 +81,16 @@ class BatchNorm(nn.Module):
         -------
         y : Tensor of shape (n, n_units)
         """
-        if self.training and self.processes.count > 1:
-            return self._shared(z, sample_weight)
-        if not self.training or len(z) == 1:
+        # A batch of one row has no variance, unless other processes have more.
+        has_variance = len(z) > 1 or self.processes.count > 1
+        if not (self.training and has_variance):
             y = (z - self.mean) / torch.sqrt(self.var + self.eps)
             return y * self.gamma + self.beta
+        if kernels_take(z, self.gamma):
+            statistics = batch_statistics(z, self, sample_weight)
+            return _Normalized.apply(z, self.gamma, self.beta, statistics)
+        if self.processes.count > 1:
+            return self._shared(z, sample_weight)
         if sample_weight is None:
             return F.batch_norm(
                 z, self.mean, self.var, self.gamma, self.beta, True, self.momentum, self.eps
@@ -80,12 +98,14 @@ class BatchNorm(nn.Module):
         return self._weighted(z, sample_weight)
 
     def _weighted(self, z, sample_weight):
-        z, weight = z.to(self.gamma.dtype), sample_weight.to(self.gamma.dtype)
-        total, mean, var = weighted_moments(z.detach(), weight)
-        self.follow(mean, var * unbiased(total))
-        rate = torch.rsqrt(var + self.eps)
-        share, mean, rate = (weight / total).to(z.dtype), mean.to(z.dtype), rate.to(z.dtype)
-        return _WeightedNorm.apply(z, self.gamma, self.beta, share[:, None], mean, rate)
+        z = z.to(self.gamma.dtype)
+        total = sample_weight.sum()
+        share = (sample_weight / total)[:, None]
+        mean = (share * z).sum(0)
+        centred = z - mean
+        var = (share * centred.square()).sum(0)
+        self.follow(mean, var * _unbiased(total))
+        return centred * torch.rsqrt(var + self.eps) * self.gamma + self.beta
 
     def _shared(self, z, sample_weight):
         """Normalise a process's part of a batch by the statistics of the whole."""
@@ -97,7 +117,7 @@ class BatchNorm(nn.Module):
         total, first, second = self.processes.sum(torch.cat(parts)).split([1, *[z.shape[1]] * 2])
         mean = first / total
         var = (second / total - mean.square()).clamp(min=0)
-        self.follow(mean, var * unbiased(total))
+        self.follow(mean, var * _unbiased(total))
         slope = torch.rsqrt(var + self.eps).to(z.dtype) * self.gamma
         return (z - mean.to(z.dtype)) * slope + self.beta
 
@@ -124,52 +144,123 @@ class BatchNorm(nn.Module):
         return slope, self.beta.double() - slope * self.mean.double()
 
 
-def weighted_moments(z, weight):
-    """Return the sum of the weights of rows, and mean and variance of each column.
-
-    Parameters
-    ----------
-    z : Tensor of shape (n, n_units)
-        Rows without gradient.
-    weight : Tensor of shape (n,), of the same dtype
-        Positive weights.
-
-    Returns
-    -------
-    total : float64 scalar Tensor
-    mean, var : float64 Tensor of shape (n_units,)
-        The variance is that of the rows themselves.
-    """
-    total = weight.sum(dtype=torch.float64)
-    if not kernels_take(z, weight):
-        share, rows = weight.double() / total, z.double()
-        mean = share @ rows
-        return total, mean, share @ (rows - mean).square()
-    mean, var = (torch.empty(z.shape[1], dtype=torch.float64) for _ in range(2))
-    _KERNELS.column_moments(*arrays(z, weight, mean, var))
-    return total, mean, var
-
-
-def unbiased(total):
+def _unbiased(total):
     """Return what makes a variance of rows unbiased, if the sum of weights is their number."""
     return total / (total - 1).clamp(min=1.0)
 
 
-class _WeightedNorm(torch.autograd.Function):
-    """``(z - mean) * rate * gamma + beta``; mean and rate are those of z with shares of rows."""
+class Statistics(NamedTuple):
+    """What a batch is normalised by.
+
+    Parameters
+    ----------
+    weight : float32 Tensor of shape (n,)
+        Weight of each row.
+    total : float64 scalar Tensor
+        Sum of the weights of all processes' rows.
+    mean, rate : float64 Tensor of shape (n_units,)
+        Mean, and one over the standard deviation.
+    processes : Processes
+        Who shares the batch.
+    """
+
+    weight: torch.Tensor
+    total: torch.Tensor
+    mean: torch.Tensor
+    rate: torch.Tensor
+    processes: object
+
+
+def batch_statistics(z, normalizer, sample_weight=None):
+    """Return the statistics of a batch, towards which the running ones of its normaliser move.
+
+    Parameters
+    ----------
+    z : float32 Tensor of shape (n, n_units)
+        Sums, on the CPU.
+    normalizer : BatchNorm
+        In training.
+    sample_weight : Tensor of shape (n,) or None
+        Weight of each row.
+
+    Returns
+    -------
+    statistics : Statistics
+    """
+    weight = torch.ones(len(z)) if sample_weight is None else sample_weight
+    weight, total = weight.to(torch.float32), weight.sum(dtype=torch.float64)
+    mean, var = (torch.empty(z.shape[1], dtype=torch.float64) for _ in range(2))
+    _KERNELS.column_moments(*arrays(z, weight, mean, var))
+    processes = normalizer.processes
+    if processes.count > 1:
+        parts = torch.ones_like(mean), mean, var + mean.square()
+        whole, first, second = processes.sum(total * torch.stack(parts))
+        total, mean = whole[0], first / whole
+        var = (second / whole - mean.square()).clamp(min=0)
+    normalizer.follow(mean, var * _unbiased(total))
+    return Statistics(weight, total, mean, torch.rsqrt(var + normalizer.eps), processes)
+
+
+def normalized_gradient(z, grad, affine, statistics, bound=math.inf):
+    """Return the gradients of a batch norm; mean and rate are functions of the batch.
+
+    Parameters
+    ----------
+    z, grad : float32 Tensor of shape (n, n_units)
+        Sums, and gradient with respect to what they become.
+    affine : tuple of float32 Tensor of shape (n_units,)
+        Mean, slope and shift of that.
+    statistics : Statistics
+        What the batch was normalised by.
+    bound : float, default=inf
+        Where the gradient passes: from -bound to bound.
+
+    Returns
+    -------
+    grad_z : float32 Tensor of shape (n, n_units)
+    grad_gamma, grad_beta : float32 Tensor of shape (n_units,)
+    """
+    weight, total, _, rate, processes = statistics
+    batch, norm = arrays(z, grad), (*arrays(*affine), np.float32(bound))
+    sums, products = torch.empty_like(rate), torch.empty_like(rate)
+    _KERNELS.clipped_moments(*batch, *norm, *arrays(sums, products))
+    # With the gradient g that passes, y = slope c + shift and c = z - mean:
+    # dL/dz = slope (g - weight (sum(g) + c rate^2 sum(g c)) / total).
+    share = affine[1] / total
+    of_all = processes.sum(torch.stack([sums, products]))
+    added = (share * of_all[0]).float(), (share * rate.square() * of_all[1]).float()
+    grad_z = torch.empty(z.shape, dtype=z.dtype)
+    _KERNELS.clipped_gradient(*batch, *arrays(weight), *norm, *arrays(*added, grad_z))
+    return grad_z, (rate * products).float(), sums.float()
+
+
+def affine_of(gamma, beta, statistics):
+    """Return mean, slope and shift of a batch norm: ``(z - mean) * slope + shift``."""
+    return statistics.mean.float(), gamma.detach() * statistics.rate.float(), beta.detach()
+
+
+def mapped(z, affine):
+    """Return ``(z - mean) * slope + shift`` of float32 sums, in one pass."""
+    mean, slope, shift = affine
+    y = torch.empty(z.shape, dtype=z.dtype)
+    _KERNELS.bend(*arrays(z, mean, slope, slope, shift, y))
+    return y
+
+
+class _Normalized(torch.autograd.Function):
+    """Batch norm in three passes on either way, two to read and one to write."""
 
     @staticmethod
-    def forward(ctx, z, gamma, beta, share, mean, rate):
-        ctx.save_for_backward(z, gamma, share, mean, rate)
-        return (z - mean).mul_(rate * gamma).add_(beta)
+    def forward(ctx, z, gamma, beta, statistics):
+        affine = affine_of(gamma, beta, statistics)
+        ctx.save_for_backward(z, *affine)
+        ctx.statistics = statistics
+        return mapped(z, affine)
 
     @staticmethod
     def backward(ctx, grad):
-        z, gamma, share, mean, rate = ctx.saved_tensors
-        centred, slope = z - mean, rate * gamma
-        whole, along = grad.sum(0), (grad * centred).sum(0)
-        grad_z = centred.mul_(slope * rate.square() * along).add_(slope * whole).mul_(-share)
-        return grad_z.addcmul_(grad, slope), rate * along, whole, None, None, None
+        z, *affine = ctx.saved_tensors
+        return *normalized_gradient(z, grad, affine, ctx.statistics), None
 
 
 class ScaleShift(nn.Module):

@@ -170,8 +170,9 @@ def test_fast_products_train_what_slow_ones_do(name, family, monkeypatch):
             3,
             technique,
             init=None,
-            input_dropout=0.1,
-            hidden_dropout=0.2,
+            # What makes up for it is a power of two then, and all sums are exact.
+            input_dropout=0.5,
+            hidden_dropout=0.5,
             generator=torch.Generator().manual_seed(0),
             **topology,
         ).train()

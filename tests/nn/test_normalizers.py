@@ -89,6 +89,27 @@ def test_gradient_is_that_of_the_formula(weight):
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("weight", [None, torch.arange(300) % 3 + 0.5])
+@pytest.mark.parametrize("n", [2, 65, 300])
+def test_one_pass_computes_what_torch_does(n, weight):
+    """In float32 with kernels, in float64 without: results, gradients and running statistics."""
+    z, pull, found = rows(n), rows(n, seed=1), []
+    weight = None if weight is None else weight[:n]
+    for dtype in (torch.float32, torch.float64):
+        norm = BatchNorm(4).to(dtype)
+        with torch.no_grad():
+            norm.gamma.copy_(torch.linspace(-1.5, 2, 4))
+            norm.beta.copy_(torch.linspace(3, -1, 4))
+        given = z.to(dtype, copy=True).requires_grad_()
+        # What comes after it may work in place.
+        y = norm(given, weight).mul_(1)
+        y.backward(pull.to(dtype))
+        found.append([y.detach(), given.grad, norm.gamma.grad, norm.beta.grad, norm.mean, norm.var])
+    for ours, theirs in zip(*found, strict=True):
+        assert ours.dtype == torch.float32
+        torch.testing.assert_close(ours, theirs.float(), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("normalizer", [trained(), ScaleShift(4, 0.25).double()])
 def test_affine_is_the_evaluated_map(normalizer):
     slope, shift = normalizer.eval().affine()

@@ -9,7 +9,6 @@ from skbnn.nn.quantizers.base import Quantizer
 from skbnn.nn.quantizers.codes import Code, Parts, Staircase
 from skbnn.nn.quantizers.rounding import sign, straight_through, surrogate_sign
 from skbnn.nn.randomness import uniform
-from skbnn.nn.surrogates import Clipped
 
 __all__ = [
     "RealActivations",
@@ -42,8 +41,8 @@ class SignActivations(LevelActivations):
 
     def normalized(self, z, normalizer, sample_weight=None):  # noqa: D102
         is_plain = type(self).forward is SignActivations.forward
-        if is_plain and isinstance(self.surrogate, Clipped) and are_fast(z, normalizer):
-            return normalized_signs(z, normalizer, self.surrogate.bound, sample_weight)
+        if is_plain and are_fast(z, normalizer):
+            return normalized_signs(z, normalizer, self.surrogate, self.progress, sample_weight)
         return super().normalized(z, normalizer, sample_weight)
 
 
