@@ -128,7 +128,12 @@ class Staircase(NamedTuple):
     unit: float
 
     def values(self):
-        """Return what each level is worth, a float64 Tensor of shape (n_steps + 1,)."""
+        """Return what each level is worth.
+
+        Returns
+        -------
+        values : float64 Tensor of shape (n_steps + 1,)
+        """
         # No product of integers: GPUs have none.
         signs = self.codes.to(self.scales.device).long() * 2 - 1
         return (self.offset + (signs * self.scales).sum(1)).double() * self.unit
