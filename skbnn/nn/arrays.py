@@ -1,8 +1,10 @@
 """Tensors as the arrays that kernels take."""
 
+import math
+
 import torch
 
-__all__ = ["arrays", "kernels_take"]
+__all__ = ["arrays", "as_rows", "kernels_take"]
 
 
 def kernels_take(*tensors):
@@ -13,3 +15,8 @@ def kernels_take(*tensors):
 def arrays(*tensors):
     """Return tensors as C-contiguous ndarrays, in the same memory where they are that already."""
     return [tensor.detach().contiguous().numpy() for tensor in tensors]
+
+
+def as_rows(x):
+    """Return numbers of units as rows, of which there may be none, and of units too."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])

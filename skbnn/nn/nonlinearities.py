@@ -4,13 +4,11 @@ Each rises wherever it does not stay, whatever has been learned, in floating-poi
 With the quantizer behind it, it therefore folds to integer comparisons.
 """
 
-import math
-
 import torch
 from torch import nn
 
 from skbnn.bits import backend
-from skbnn.nn.arrays import arrays, kernels_take
+from skbnn.nn.arrays import arrays, as_rows, kernels_take
 from skbnn.nn.named import named
 from skbnn.nn.quantizers.rounding import straight_through
 
@@ -124,7 +122,7 @@ class _Bend(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, *units):
-        rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1]).contiguous()
+        rows = as_rows(x).contiguous()
         ctx.save_for_backward(rows, *units)
         y = torch.empty(x.shape, dtype=x.dtype)
         _KERNELS.bend(*arrays(rows, *units, y.view(rows.shape)))

@@ -249,6 +249,16 @@ def test_grains_that_8_bits_cannot_count_are_none(training):
         assert (quantizer.grain is not None) == is_known
 
 
+@pytest.mark.parametrize("name", ["adaptive", "bases-3"])
+def test_levels_that_are_no_numbers_have_no_grain(name):
+    """Products of 8 bits would make numbers of them again, and hide that a fit diverged."""
+    quantizer = make_quantizer("activations", name, surrogate="clipped", n_units=4).train()
+    for parameter in quantizer.parameters():
+        parameter.data.fill_(torch.nan)
+    quantizer(torch.ones(3, 4))
+    assert quantizer.grain is None
+
+
 @pytest.mark.parametrize("name", sorted(set(_QUANTIZERS["activations"]) - {"real"}))
 def test_activations_are_whole_multiples_of_their_grain(name):
     generator = torch.Generator().manual_seed(0)

@@ -84,8 +84,9 @@ class LevelActivations(Quantizer):
 
     def _count(self, unit, *whole):
         """Keep a unit as ``grain`` if so many of it, in all, are few enough."""
-        is_known = sum(int(n.abs().sum()) for n in whole) <= _MOST_STEPS
-        self.grain = float(unit) if is_known else None
+        # As Python's integers: rounded, NaN is the least of 64 bits, and has no size among those.
+        n_steps = sum(abs(n) for part in whole for n in part.flatten().tolist())
+        self.grain = float(unit) if n_steps <= _MOST_STEPS else None
 
     def level(self, x):
         """Return the level of pre-activations.

@@ -1,12 +1,10 @@
 """What rounds tensors: signs, and whole multiples of a power of two, with gradients that pass."""
 
-import math
-
 import numpy as np
 import torch
 
 from skbnn.bits import backend
-from skbnn.nn.arrays import arrays, kernels_take
+from skbnn.nn.arrays import arrays, as_rows, kernels_take
 
 __all__ = [
     "at_least",
@@ -73,7 +71,7 @@ def at_levels(x, thresholds, values):
             quantized = torch.where(x >= limits, value, quantized)
         return quantized
     quantized = torch.empty(x.shape, dtype=x.dtype)
-    rows, limits = _rows(x), thresholds.expand(-1, x.shape[-1])
+    rows, limits = as_rows(x), thresholds.expand(-1, x.shape[-1])
     _KERNELS.quantize_levels(*arrays(rows, limits, values, quantized.view(rows.shape)))
     return quantized
 
@@ -100,13 +98,8 @@ def level_sums(x, thresholds):
         sums = [x.sum(), *((met * x).sum() for met in above), zero]
         return tuple(-torch.stack(parts).diff() for parts in (counts, sums))
     counts, sums = (np.empty(len(thresholds) + 1) for _ in range(2))
-    _KERNELS.level_moments(*arrays(_rows(x), thresholds.to(x.dtype)), counts, sums)
+    _KERNELS.level_moments(*arrays(as_rows(x), thresholds.to(x.dtype)), counts, sums)
     return tuple(torch.from_numpy(parts).to(x.dtype) for parts in (counts, sums))
-
-
-def _rows(x):
-    """Return numbers of units as rows, of which there may be none, and of units too."""
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def total_product(a, b):
