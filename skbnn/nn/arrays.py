@@ -9,7 +9,7 @@ __all__ = ["arrays", "as_rows", "kernels_take"]
 
 def kernels_take(*tensors):
     """Whether the kernels of training take tensors: numbers of float32 on the CPU."""
-    return all(t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors)
+    return all(t.is_cpu and t.dtype is torch.float32 for t in tensors)
 
 
 def arrays(*tensors):

@@ -63,18 +63,19 @@ class _NormalizedSigns(torch.autograd.Function):
     @staticmethod
     def forward(ctx, z, gamma, beta, statistics, surrogate, progress):
         affine, codes = affine_of(gamma, beta, statistics), torch.empty(z.shape, dtype=z.dtype)
-        _KERNELS.normalize_signs(*arrays(z, *affine, codes))
-        ctx.save_for_backward(z, *affine)
-        ctx.statistics, ctx.surrogate, ctx.progress = statistics, surrogate, progress
+        _KERNELS.normalize_signs(*arrays(z), *affine, codes.numpy())
+        ctx.save_for_backward(z)
+        ctx.affine, ctx.statistics = affine, statistics
+        ctx.surrogate, ctx.progress = surrogate, progress
         return codes
 
     @staticmethod
     def backward(ctx, grad):
-        z, *affine = ctx.saved_tensors
-        norm = affine, ctx.statistics
+        (z,) = ctx.saved_tensors
+        norm = ctx.affine, ctx.statistics
         if type(ctx.surrogate) is Clipped:
             gradients = normalized_gradient(z, grad, *norm, ctx.surrogate.bound)
         else:
-            passed = ctx.surrogate.backward(grad, mapped(z, affine), ctx.progress)
+            passed = ctx.surrogate.backward(grad, mapped(z, ctx.affine), ctx.progress)
             gradients = normalized_gradient(z, passed.to(z.dtype), *norm)
         return *gradients, None, None, None

@@ -31,6 +31,8 @@ __all__ = [
 ]
 
 _KERNELS = backend()
+# As torch's operations are: numbers that diverge are refused after their epoch.
+_silent = np.errstate(all="ignore")
 
 
 class BatchNorm(nn.Module):
@@ -129,9 +131,8 @@ class BatchNorm(nn.Module):
         mean, var : Tensor of shape (n_units,)
             Mean, and unbiased variance.
         """
-        with torch.no_grad():
-            self.mean.lerp_(mean.to(self.mean.dtype), self.momentum)
-            self.var.lerp_(var.to(self.var.dtype), self.momentum)
+        self.mean.lerp_(mean.detach().to(self.mean.dtype), self.momentum)
+        self.var.lerp_(var.detach().to(self.var.dtype), self.momentum)
 
     def affine(self):
         """Return slope and shift of the trained map, in float64.
@@ -154,23 +155,24 @@ class Statistics(NamedTuple):
 
     Parameters
     ----------
-    weight : float32 Tensor of shape (n,)
+    weight : float32 ndarray of shape (n,)
         Weight of each row.
-    total : float64 scalar Tensor
+    total : float
         Sum of the weights of all processes' rows.
-    mean, rate : float64 Tensor of shape (n_units,)
+    mean, rate : float64 ndarray of shape (n_units,)
         Mean, and one over the standard deviation.
     processes : Processes
         Who shares the batch.
     """
 
-    weight: torch.Tensor
-    total: torch.Tensor
-    mean: torch.Tensor
-    rate: torch.Tensor
+    weight: np.ndarray
+    total: float
+    mean: np.ndarray
+    rate: np.ndarray
     processes: object
 
 
+@_silent
 def batch_statistics(z, normalizer, sample_weight=None):
     """Return the statistics of a batch, towards which the running ones of its normaliser move.
 
@@ -187,20 +189,27 @@ def batch_statistics(z, normalizer, sample_weight=None):
     -------
     statistics : Statistics
     """
-    weight = torch.ones(len(z)) if sample_weight is None else sample_weight
-    weight, total = weight.to(torch.float32), weight.sum(dtype=torch.float64)
-    mean, var = (torch.empty(z.shape[1], dtype=torch.float64) for _ in range(2))
-    _KERNELS.column_moments(*arrays(z, weight, mean, var))
+    # A few numbers for each unit are NumPy's: for so few, torch takes several times as long.
+    if sample_weight is None:
+        weight, total = np.ones(len(z), np.float32), float(len(z))
+    else:
+        (weight,) = arrays(sample_weight.to(torch.float32))
+        total = float(weight.sum(dtype=np.float64))
+    mean, var = np.empty(z.shape[1]), np.empty(z.shape[1])
+    _KERNELS.column_moments(*arrays(z), weight, mean, var)
     processes = normalizer.processes
     if processes.count > 1:
-        parts = torch.ones_like(mean), mean, var + mean.square()
-        whole, first, second = processes.sum(total * torch.stack(parts))
-        total, mean = whole[0], first / whole
-        var = (second / whole - mean.square()).clamp(min=0)
-    normalizer.follow(mean, var * _unbiased(total))
-    return Statistics(weight, total, mean, torch.rsqrt(var + normalizer.eps), processes)
+        parts = total * np.stack([np.ones_like(mean), mean, var + np.square(mean)])
+        whole, first, second = processes.sum(torch.from_numpy(parts)).numpy()
+        # A batch norm without units has no total either, and needs none.
+        total, mean = whole.max(initial=0.0), first / whole
+        var = (second / whole - np.square(mean)).clip(min=0)
+    followed = mean, var * (total / max(total - 1, 1.0))
+    normalizer.follow(*(torch.from_numpy(moment.astype(np.float32)) for moment in followed))
+    return Statistics(weight, total, mean, 1 / np.sqrt(var + normalizer.eps), processes)
 
 
+@_silent
 def normalized_gradient(z, grad, affine, statistics, bound=math.inf):
     """Return the gradients of a batch norm; mean and rate are functions of the batch.
 
@@ -208,7 +217,7 @@ def normalized_gradient(z, grad, affine, statistics, bound=math.inf):
     ----------
     z, grad : float32 Tensor of shape (n, n_units)
         Sums, and gradient with respect to what they become.
-    affine : tuple of float32 Tensor of shape (n_units,)
+    affine : tuple of float32 ndarray of shape (n_units,)
         Mean, slope and shift of that.
     statistics : Statistics
         What the batch was normalised by.
@@ -221,29 +230,47 @@ def normalized_gradient(z, grad, affine, statistics, bound=math.inf):
     grad_gamma, grad_beta : float32 Tensor of shape (n_units,)
     """
     weight, total, _, rate, processes = statistics
-    batch, norm = arrays(z, grad), (*arrays(*affine), np.float32(bound))
-    sums, products = torch.empty_like(rate), torch.empty_like(rate)
-    _KERNELS.clipped_moments(*batch, *norm, *arrays(sums, products))
+    batch, norm = arrays(z, grad), (*affine, np.float32(bound))
+    own = np.empty((2, len(rate)))
+    _KERNELS.clipped_moments(*batch, *norm, *own)
     # With the gradient g that passes, y = slope c + shift and c = z - mean:
     # dL/dz = slope (g - weight (sum(g) + c rate^2 sum(g c)) / total).
+    of_all = own if processes.count == 1 else processes.sum(torch.from_numpy(own)).numpy()
     share = affine[1] / total
-    of_all = processes.sum(torch.stack([sums, products]))
-    added = (share * of_all[0]).float(), (share * rate.square() * of_all[1]).float()
+    added = (share * of_all[0], share * np.square(rate) * of_all[1])
     grad_z = torch.empty(z.shape, dtype=z.dtype)
-    _KERNELS.clipped_gradient(*batch, *arrays(weight), *norm, *arrays(*added, grad_z))
-    return grad_z, (rate * products).float(), sums.float()
+    constants, parts = (part.astype(np.float32) for part in added)
+    _KERNELS.clipped_gradient(*batch, weight, *norm, constants, parts, grad_z.numpy())
+    of_beta, of_gamma = own[0], rate * own[1]
+    return grad_z, *(torch.from_numpy(g.astype(np.float32)) for g in (of_gamma, of_beta))
 
 
+@_silent
 def affine_of(gamma, beta, statistics):
-    """Return mean, slope and shift of a batch norm: ``(z - mean) * slope + shift``."""
-    return statistics.mean.float(), gamma.detach() * statistics.rate.float(), beta.detach()
+    """Return mean, slope and shift of a batch norm: ``(z - mean) * slope + shift``.
+
+    Parameters
+    ----------
+    gamma, beta : float32 Tensor of shape (n_units,)
+        Its parameters.
+    statistics : Statistics
+        What the batch is normalised by.
+
+    Returns
+    -------
+    mean, slope, shift : float32 ndarray of shape (n_units,)
+        For kernels.
+    """
+    gamma, beta = arrays(gamma, beta)
+    mean, rate = (a.astype(np.float32) for a in (statistics.mean, statistics.rate))
+    return mean, gamma * rate, beta
 
 
 def mapped(z, affine):
     """Return ``(z - mean) * slope + shift`` of float32 sums, in one pass."""
     mean, slope, shift = affine
     y = torch.empty(z.shape, dtype=z.dtype)
-    _KERNELS.bend(*arrays(z, mean, slope, slope, shift, y))
+    _KERNELS.bend(*arrays(z), mean, slope, slope, shift, y.numpy())
     return y
 
 
@@ -252,15 +279,15 @@ class _Normalized(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, z, gamma, beta, statistics):
-        affine = affine_of(gamma, beta, statistics)
-        ctx.save_for_backward(z, *affine)
+        ctx.affine = affine_of(gamma, beta, statistics)
+        ctx.save_for_backward(z)
         ctx.statistics = statistics
-        return mapped(z, affine)
+        return mapped(z, ctx.affine)
 
     @staticmethod
     def backward(ctx, grad):
-        z, *affine = ctx.saved_tensors
-        return *normalized_gradient(z, grad, affine, ctx.statistics), None
+        (z,) = ctx.saved_tensors
+        return *normalized_gradient(z, grad, ctx.affine, ctx.statistics), None
 
 
 class ScaleShift(nn.Module):

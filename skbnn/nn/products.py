@@ -35,7 +35,8 @@ __all__ = [
 ]
 
 _KERNELS = backend()
-_SMALL = 1 << 20
+_SMALL = 1 << 22
+_NARROW = 48
 
 
 @cache
@@ -233,8 +234,11 @@ class Dense:
         """
         # Where a dimension is 1 its stride is arbitrary, and torch's 8-bit product can be wrong
         # without a word: github.com/pytorch/pytorch/issues/195066.
-        is_large = x.shape[0] * w.numel() >= _SMALL and min(*x.shape, *w.shape) > 1
-        return is_large and is_here(x, w)
+        is_right = min(*x.shape, *w.shape) > 1
+        is_large = x.shape[0] * w.numel() >= _SMALL
+        # Numbers of a row to convert, next to which its products must be many.
+        is_wide = w.numel() >= _NARROW * sum(w.shape)
+        return is_right and is_large and is_wide and is_here(x, w)
 
     def plain(self, x, w):
         """Return the product of any numbers.

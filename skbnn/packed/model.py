@@ -26,7 +26,7 @@ from skbnn.packed.blocks import check_rows, run_blocks
 from skbnn.packed.chain import prepare_all, prepare_chain
 from skbnn.packed.checks import Immutable, require
 from skbnn.packed.cost import Summary, layer_cost
-from skbnn.packed.operation import Operation
+from skbnn.packed.operation import Operation, require_operation
 from skbnn.packed.values import Raw, Scores
 
 __all__ = ["PackedModel"]
@@ -79,7 +79,7 @@ class PackedModel(Immutable):
         operations = tuple(self.operations)
         require(len(operations) >= 1, "A model needs at least one operation.")
         for operation in operations:
-            require(isinstance(operation, Operation), f"{operation!r} is no operation.")
+            require_operation(operation)
         first, last = operations[0], operations[-1]
         require(isinstance(first.takes, Raw), "The first operation must read raw rows.")
         require(isinstance(last.gives, Scores), "The last operation must give class scores.")

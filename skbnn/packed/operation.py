@@ -12,7 +12,7 @@ import numpy as np
 from skbnn.packed.checks import Immutable
 from skbnn.packed.values import BitCode, BitImage, IntStream, Raw, Reals, Scores
 
-__all__ = ["OPERATIONS", "Operation", "register"]
+__all__ = ["OPERATIONS", "Operation", "register", "require_operation"]
 
 OPERATIONS = {}
 """Operation and transform classes by the name that a model file uses."""
@@ -65,3 +65,17 @@ class Operation(Immutable, ABC):
         run : callable
             Maps an array of rows to a new array of rows.
         """
+
+
+def require_operation(given):
+    """Raise a ValueError unless what a program is given is an operation.
+
+    Parameters
+    ----------
+    given : object
+        Perhaps an operation.
+    """
+    # The message is made where it is needed alone: what an operation looks like in print takes
+    # longer than all other checks of it.
+    if not isinstance(given, Operation):
+        raise ValueError(f"{given!r} is no operation.")

@@ -16,7 +16,7 @@ import numpy as np
 
 from skbnn.bits import n_words
 from skbnn.packed.checks import require, require_array, require_bits
-from skbnn.packed.operation import Operation, register
+from skbnn.packed.operation import Operation, register, require_operation
 from skbnn.packed.values import BitCode, IntStream, Reals
 
 __all__ = [
@@ -310,7 +310,7 @@ class Residual(Operation):
         """Return what the stream becomes on its way through operations."""
         value = self.takes
         for operation in operations:
-            require(isinstance(operation, Operation), f"{operation!r} is no operation.")
+            require_operation(operation)
             require(
                 operation.takes == value,
                 f"A branch gives {value} where {operation.kind} takes {operation.takes}.",

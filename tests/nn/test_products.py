@@ -44,7 +44,7 @@ def test_int8_equals_float_bit_for_bit(n, n_in, n_units, seed):
 
 @pytest.mark.parametrize(
     ("n", "n_in", "n_units"),
-    [(256, 64, 512), (256, 2352, 512), (1100, 1, 1100), (1, 1100, 1100), (1100, 1100, 1)],
+    [(256, 64, 512), (256, 2352, 512), (2100, 1, 2100), (1, 2100, 2100), (2100, 2100, 1)],
 )
 def test_large_product_is_exact(n, n_in, n_units):
     x, w = tensors(n, n_in, n_units, seed=n_in)
@@ -185,11 +185,19 @@ def test_product_with_planes(n_planes, has_offset, grain):
     assert ((y.grad - z.grad).abs() <= 3 * of_planes * math.sqrt(70 * n_planes)).all()
 
 
-def test_fast_products_are_for_large_float32():
-    for n, dtype, expected in ((256, torch.float32, True), (5, torch.float32, False),
-                               (256, torch.float64, False)):  # fmt: skip
-        x, w = tensors(n, 64, 512, seed=0, dtype=dtype)
-        assert DENSE.is_fast(x, w) == (expected and products.int8_is_fast())
+@pytest.mark.parametrize(
+    ("shape", "dtype", "expected"),
+    [
+        ((256, 64, 512), torch.float32, True),
+        ((5, 64, 512), torch.float32, False),
+        # Many rows, each with few products for each of the numbers to convert.
+        ((8192, 32, 32), torch.float32, False),
+        ((256, 64, 512), torch.float64, False),
+    ],
+)
+def test_fast_products_are_for_large_and_wide_float32(shape, dtype, expected):
+    x, w = tensors(*shape, seed=0, dtype=dtype)
+    assert DENSE.is_fast(x, w) == (expected and products.int8_is_fast())
 
 
 def test_sizes_of_units():
