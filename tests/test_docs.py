@@ -192,3 +192,15 @@ def test_page_of_techniques(monkeypatch):
     monkeypatch.setattr(measured, "stored", lambda name: [run, run | {"test_errors": 100}])
     _, text = measured.paper_parts()
     assert "- 0.96\n     - 1.25 (1.00-1.50)\n     - 2\n     - 9" in text
+
+
+def test_figure_of_techniques_leaves_room_for_those_that_work(monkeypatch):
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    monkeypatch.syspath_prepend(str(DOCS))
+    measured = pytest.importorskip("measured")
+    rows = [("float", [], [0.5]), ("bnn", [], [1.0, 1.1]), ("posttraining", [], [22.5, 22.7])]
+    axes = figure.subplots()
+    measured.draw_errors(rows)(axes, {"faint": "grey", "ink": "black"})
+    assert [text.get_text() for text in axes.texts] == ["22.6 \N{RIGHTWARDS ARROW}"]
+    assert axes.texts[0].get_position()[1] == 0
+    assert axes.get_xlim()[1] < 1.5

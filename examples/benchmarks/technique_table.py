@@ -4,7 +4,7 @@ Each technique is fitted to the training images without augmentation, with its o
 learning rate and dropout and everything else alike, and scored once on the test images, from its
 packed model. Each fit is stored as soon as it ends, with its settings and its loss curve, in
 ``results/techniques-<data>-<network>.json``; a run that is cut off goes on where it stopped. The
-table is printed from that file::
+table is printed from that file, from fits of as many epochs and training rows as are asked for::
 
     python examples/benchmarks/technique_table.py                        # MLP on MNIST
     python examples/benchmarks/technique_table.py --network cnn --data fashion-mnist
@@ -21,9 +21,10 @@ from skbnn.datasets import fetch_fashion_mnist, fetch_mnist
 from skbnn.techniques import get_technique, list_techniques
 
 FETCH = {"mnist": fetch_mnist, "fashion-mnist": fetch_fashion_mnist}
+N_TRAIN = 60_000
 NETWORKS = {
     "mlp": (BinaryMLPClassifier, {"hidden_layer_sizes": (1024, 1024, 1024)}, 30),
-    "cnn": (BinaryCNNClassifier, {"channels": (32, 32, 64, 64), "pool_size": (1, 2, 1, 2)}, 15),
+    "cnn": (BinaryCNNClassifier, {"channels": (32, 32, 64, 64), "pool_size": (1, 2, 1, 2)}, 10),
 }
 
 
@@ -60,7 +61,7 @@ def main():
     parser.add_argument("--techniques", nargs="+", choices=list_techniques(), metavar="NAME",
                         default=list_techniques())  # fmt: skip
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, help="instead of 30, or 15 for the CNN")
+    parser.add_argument("--epochs", type=int, help="instead of 30, or 10 for the CNN")
     parser.add_argument("--rows", type=int, help="training rows, for a quick look")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", help="where to store the records")
@@ -68,16 +69,17 @@ def main():
     arguments = parser.parse_args()
     name = f"techniques-{arguments.data}-{arguments.network}.json"
     results = Results(arguments.json or FOLDER / name, ("technique", "seed", "max_iter", "n_train"))
+    kind, params, epochs = NETWORKS[arguments.network]
+    epochs = arguments.epochs or epochs
+    budget = {"max_iter": epochs, "n_train": arguments.rows or N_TRAIN}
     if not arguments.print:
         data = of_mnist(FETCH[arguments.data](), arguments.rows)
-        kind, params, epochs = NETWORKS[arguments.network]
-        epochs = arguments.epochs or epochs
         # Libraries load at the first fit; that time is no technique's.
         BinaryMLPClassifier((8,), max_iter=1).fit(data[0][:500], data[1][:500])
         for seed in arguments.seeds:
             for technique in arguments.techniques:
-                key = {"technique": technique, "seed": seed, "max_iter": epochs}
-                if results.has(**key, n_train=len(data[0])):
+                key = {"technique": technique, "seed": seed}
+                if results.has(**key, **budget):
                     continue
                 estimator = kind(
                     **params,
@@ -86,13 +88,14 @@ def main():
                     device=arguments.device,
                     random_state=seed,
                 )
-                results.add({**key, **fit_record(estimator, data)})
+                results.add({**key, **budget, **fit_record(estimator, data)})
                 last = results.records[-1]
                 error = 100 * last["test_errors"] / last["n_test"]
                 print(
                     f"{technique}, seed {seed}: {error:.2f} %, {last['fit_seconds']} s", flush=True
                 )
-    print(table(results.records))
+    asked = budget.items()
+    print(table([record for record in results.records if asked <= record.items()]))
 
 
 if __name__ == "__main__":
