@@ -84,6 +84,10 @@ MODELS = {
         BinaryTransformerClassifier,
         {**TRANSFORMER, "technique": "reste"},
     ),
+    "transformer 128, float, 49 tokens": (
+        BinaryTransformerClassifier,
+        {**FINER, "technique": "float"},
+    ),
     "transformer 128, reste, 49 tokens": (
         BinaryTransformerClassifier,
         {**FINER, "technique": "reste"},
