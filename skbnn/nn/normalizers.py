@@ -263,7 +263,8 @@ def affine_of(gamma, beta, statistics):
     """
     gamma, beta = arrays(gamma, beta)
     mean, rate = (a.astype(np.float32) for a in (statistics.mean, statistics.rate))
-    return mean, gamma * rate, beta
+    # A copy: the parameter may change before the way back.
+    return mean, gamma * rate, beta.copy()
 
 
 def mapped(z, affine):
