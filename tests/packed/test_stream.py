@@ -179,6 +179,19 @@ def test_a_stream_that_could_leave_int32_is_not_built():
         BinaryLinear(matrix(rng, 2, 3), BitCode(3), Sums(2, 2))
 
 
+def test_a_branch_is_printed_in_errors_alone(monkeypatch):
+    """Its arrays take longer to print than all checks of them."""
+    stream = IntStream((1, 1, 3), 5)
+    branch = ramp(), sums_layer(np.random.default_rng(0), 3, 3, (1, 1))
+    printed = []
+    monkeypatch.setattr(EachPlace, "__repr__", lambda self: printed.append(self) or "EachPlace")
+    residual = Residual(branch, stream, 0)
+    assert residual.gives.shape == stream.shape and not printed
+    with pytest.raises(ValueError, match="'nothing' is no operation"):
+        Residual((*branch, "nothing"), stream, 0)
+    assert not printed
+
+
 @pytest.mark.parametrize("dtype", [np.int16, np.int32])
 def test_the_largest_numbers_do_not_wrap(kernels, dtype):
     largest = int(np.iinfo(dtype).max) - 13
