@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent.parent / "examples" / "benchmarks"
 QUICK = {
     "bench_kernels.py": ["--rows", "1", "--seconds", "0.01"],
     "bench_predict.py": ["--only", "logistic", "start", "--seconds", "0.01"],
-    "bench_fit.py": ["--batches", "1", "--seconds", "0.01"],
+    "bench_fit.py": ["--batches", "1", "--rows", "600", "--seconds", "0.01"],
     "bench_families.py": ["--batches", "1", "--rows", "1", "64", "--seconds", "0.01"],
     "bench_planes.py": ["--rows", "1", "--seconds", "0.01"],
 }

@@ -133,7 +133,7 @@ def networks(rng, arguments):
 
 def clusters(rng, arguments):
     """Time K-means on bits and on floats, for as many iterations."""
-    X = rng.integers(0, 256, (10_000, 784), np.uint8)
+    X = rng.integers(0, 256, (arguments.rows, 784), np.uint8)
     y = rng.integers(0, N_CLASSES, len(X))
     rows = []
     for k in (10, 256):
@@ -161,6 +161,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=100.0, help="time for each table")
     parser.add_argument("--batches", type=int, default=20, help="batches of a turn")
+    parser.add_argument("--rows", type=int, default=10_000, help="rows to cluster")
     parser.add_argument("--json", help="file for the figures")
     arguments = parser.parse_args()
     rng = np.random.default_rng(0)
