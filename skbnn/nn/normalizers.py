@@ -147,7 +147,7 @@ class BatchNorm(nn.Module):
 
 def _unbiased(total):
     """Return what makes a variance of rows unbiased, if the sum of weights is their number."""
-    return total / (total - 1).clamp(min=1.0)
+    return total / (total - 1).clip(min=1.0)
 
 
 class Statistics(NamedTuple):
@@ -157,7 +157,7 @@ class Statistics(NamedTuple):
     ----------
     weight : float32 ndarray of shape (n,)
         Weight of each row.
-    total : float
+    total : float64 scalar
         Sum of the weights of all processes' rows.
     mean, rate : float64 ndarray of shape (n_units,)
         Mean, and one over the standard deviation.
@@ -166,7 +166,7 @@ class Statistics(NamedTuple):
     """
 
     weight: np.ndarray
-    total: float
+    total: np.float64
     mean: np.ndarray
     rate: np.ndarray
     processes: object
@@ -191,10 +191,10 @@ def batch_statistics(z, normalizer, sample_weight=None):
     """
     # A few numbers for each unit are NumPy's: for so few, torch takes several times as long.
     if sample_weight is None:
-        weight, total = np.ones(len(z), np.float32), float(len(z))
+        weight = np.ones(len(z), np.float32)
     else:
         (weight,) = arrays(sample_weight.to(torch.float32))
-        total = float(weight.sum(dtype=np.float64))
+    total = weight.sum(dtype=np.float64)
     mean, var = np.empty(z.shape[1]), np.empty(z.shape[1])
     _KERNELS.column_moments(*arrays(z), weight, mean, var)
     processes = normalizer.processes
@@ -204,7 +204,7 @@ def batch_statistics(z, normalizer, sample_weight=None):
         # A batch norm without units has no total either, and needs none.
         total, mean = whole.max(initial=0.0), first / whole
         var = (second / whole - np.square(mean)).clip(min=0)
-    followed = mean, var * (total / max(total - 1, 1.0))
+    followed = mean, var * _unbiased(total)
     normalizer.follow(*(torch.from_numpy(moment.astype(np.float32)) for moment in followed))
     return Statistics(weight, total, mean, 1 / np.sqrt(var + normalizer.eps), processes)
 

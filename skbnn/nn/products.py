@@ -236,7 +236,7 @@ class Dense:
         # without a word: github.com/pytorch/pytorch/issues/195066.
         is_right = min(*x.shape, *w.shape) > 1
         is_large = x.shape[0] * w.numel() >= _SMALL
-        # Numbers of a row to convert, next to which its products must be many.
+        # Of each row, inputs and sums are converted: its products must be many next to these.
         is_wide = w.numel() >= _NARROW * sum(w.shape)
         return is_right and is_large and is_wide and is_here(x, w)
 

@@ -48,6 +48,25 @@ def test_equals_norm_and_sign(n, n_units, is_weighted, surrogate):
     assert (found[0][1] != 0).any() or n == 2
 
 
+def test_the_way_back_is_that_of_the_way_forth():
+    """Parameters may have changed by then, as where several losses are summed up."""
+    z = torch.randn(40, 5, generator=torch.Generator().manual_seed(0))
+    found = []
+    for moves in (False, True):
+        norm, quantizer = made(5)
+        x = z.clone().requires_grad_()
+        codes = quantizer.normalized(x, norm)
+        if moves:
+            with torch.no_grad():
+                norm.gamma += 1
+                norm.beta += 3
+        codes.sum().backward()
+        found.append([x.grad, norm.gamma.grad, norm.beta.grad])
+    assert (found[0][0] != 0).any()
+    for first, second in zip(*found, strict=True):
+        assert torch.equal(first, second)
+
+
 def test_where_it_does_not_apply_nothing_is_lost():
     z = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
     norm, quantizer = made(3)
