@@ -31,6 +31,7 @@ from skbnn import BinaryLogisticRegression, BinaryMLPClassifier
 from skbnn.bits import backend
 
 N_FEATURES, N_CLASSES = 784, 10
+CALLS = {10_000: 1, 64: 10, 1: 50}
 SMALL, LARGE = (1024, 1024, 1024), (4096, 4096, 4096)
 
 
@@ -175,10 +176,9 @@ def networks(rng, seconds):
             **torch_peers(weights, biases),
             **onnx_peers(weights, biases),
         }
-        for n_rows in (10_000, 64, 1):
+        for n_rows, calls in CALLS.items():
             X = rng.integers(0, 256, (n_rows, N_FEATURES)).astype(np.float32)
             name = f"{'-'.join(map(str, hidden))}, {n_rows} rows"
-            calls = 50 if n_rows == 1 else 1
             made = measure(name, nets, peers, X, seconds, calls=calls, multiply_adds=work)
             print(f"\n{table(made)}", flush=True)
             rows += made
