@@ -7,6 +7,10 @@ uint8, in batches of 10,000, on one core. Each step is stored as soon as it ends
 ``results/record.json``; a run that is cut off goes on where it stopped::
 
     taskset -c 0 python examples/benchmarks/record.py
+
+Small networks learn 50,000 images by heart, so they see each one moved by a pixel in all eight
+directions too, which helps them more than dropout. And they read few pixels: all but those that
+are bright most often are blanked in training, where constant features take no bits.
 """
 
 import argparse
@@ -19,22 +23,31 @@ from pairing import Peak, in_turn, machine, table
 from skbnn import BinaryMLPClassifier
 from skbnn.datasets import fetch_mnist
 
-SIZES = [(128, 128), (192, 192), (256, 256), (320, 320), (384, 384), (512, 512), (256, 256, 256)]
+SIZES = [(160, 128), (192, 128), (256, 128), (320, 160), (384, 192), (448, 192)]
 GOALS = (97.5, 98.0)
+N_PIXELS = 512
+MOVES = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
 PATH = Path(__file__).parent / "results" / "record.json"
 
 
 def network(sizes, epochs):
-    """Return an unfitted network; the smaller, the less dropout it bears."""
-    share = min(1.0, sizes[0] / 512)
+    """Return an unfitted network on one bit a pixel."""
     return BinaryMLPClassifier(
         sizes,
         n_thresholds=1,
         max_iter=epochs,
-        input_dropout=0.15 * share,
-        hidden_dropout=0.1 * share,
+        input_dropout=0.0,
+        hidden_dropout=0.0,
         random_state=0,
     )
+
+
+def moved(X, y):
+    """Return images moved by a pixel or not at all, less the pixels that are seldom bright."""
+    images = X.reshape(-1, 28, 28)
+    rows = np.concatenate([np.roll(images, move, (1, 2)) for move in MOVES]).reshape(-1, 784)
+    rows[:, np.argsort((X < 128).sum(0), kind="stable")[N_PIXELS:]] = 0
+    return rows, np.tile(y, len(MOVES))
 
 
 def speed(model, X, seconds=5.0):
@@ -54,7 +67,7 @@ def speed(model, X, seconds=5.0):
 def main():
     """Fit what is missing and print both tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=30)
     arguments = parser.parse_args()
     bunch = fetch_mnist()
     X, y = bunch.data[bunch.train], bunch.target[bunch.train]
@@ -72,7 +85,7 @@ def main():
         name = "-".join(map(str, sizes))
         if name in done:
             continue
-        net = network(sizes, arguments.epochs).fit(X[:50_000], y[:50_000])
+        net = network(sizes, arguments.epochs).fit(*moved(X[:50_000], y[:50_000]))
         accuracy = 100 * net.score(X[50_000:], y[50_000:])
         row = {"network": name, "validation accuracy, %": round(accuracy, 2)}
         keep("validation", row | speed(net.packed_, X_test) | {"epochs": arguments.epochs})
@@ -83,7 +96,7 @@ def main():
             continue
         best = max(reach, key=lambda row: row["images a second"])
         sizes = tuple(map(int, best["network"].split("-")))
-        net = network(sizes, best["epochs"]).fit(X, y)
+        net = network(sizes, best["epochs"]).fit(*moved(X, y))
         accuracy = 100 * net.score(X_test, y_test)
         row = {"goal, %": goal, "network": best["network"]}
         row |= {"test accuracy, %": round(accuracy, 2), "bytes": net.packed_.nbytes}
