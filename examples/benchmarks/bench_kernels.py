@@ -1,7 +1,8 @@
 """Speed of the product kernels against the limit of the core and against other libraries.
 
 The limit is measured in the same rounds: xor, popcount and add on registers, without a load that
-waits. ``% of limit`` counts useful products only, not padding. Peers multiply matrices of the same
+waits. Wide layers count by pairs of words, five instructions instead of six, and may go beyond it.
+``% of limit`` counts useful products only, not padding. Peers multiply matrices of the same
 shape: in float32 with NumPy and torch, in bfloat16 and 8-bit integers with torch, and on bits with
 numkong.
 Run it on one core::
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from pairing import Peak, in_turn, ratio, table, write
 
-from skbnn.bits import backend, interleave, lanes_for, n_words
+from skbnn.bits import backend, comparison_layout, interleave, lanes_for, n_words
 
 try:
     import numkong
@@ -76,7 +77,7 @@ def fused(rng, n_rows, n_bits, n_units, seconds):
     """Measure a whole hidden layer: bits to bits."""
     words = random_words(rng, n_rows, n_words(n_bits))
     flat = random_words(rng, n_units, n_words(n_bits))
-    units, limits = interleave(flat, 32), np.full(n_units, n_bits // 2)
+    units, limits = comparison_layout(flat, np.full(n_units, n_bits // 2))
     out = np.empty((n_rows, n_units // 64), np.uint64)
     return measure(
         f"fused {n_bits}x{n_units}, {n_rows} rows",

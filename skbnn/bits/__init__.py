@@ -10,6 +10,7 @@ from importlib import import_module
 
 from skbnn.bits.layouts import (
     aligned,
+    comparison_layout,
     interleave,
     interleave_planes,
     lanes_for,
@@ -35,6 +36,7 @@ __all__ = [
     "ThresholdLayout",
     "aligned",
     "backend",
+    "comparison_layout",
     "complement",
     "interleave",
     "interleave_planes",

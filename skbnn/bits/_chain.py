@@ -12,12 +12,13 @@ from numba import njit
 
 from skbnn.bits._convolutions import convolve_signs
 from skbnn.bits._encoding import encode_images, encode_thresholds
-from skbnn.bits._products import compare_mismatches, count_mismatches
+from skbnn.bits._products import compare_parities, compare_words, count_few
 
 __all__ = ["first_largest", "run_chain", "run_convolutions"]
 
 _ROWS = 256
 _LANES = 32
+_LEAST = np.int64(np.iinfo(np.int64).min)
 
 
 @njit(cache=True, nogil=True)
@@ -33,20 +34,20 @@ def run_chain(X, table, firsts, starts, masks, shapes, words, limits, factors, b
         word = limit = 0
         for layer in range(n_last):
             n_blocks, width, lanes = shapes[layer]
-            units = words[word : word + n_blocks * width * lanes]
-            made = np.empty((len(part), (n_blocks + 1) // 2), np.uint64)
-            compare_mismatches(
-                rows,
-                units.reshape(n_blocks, width, lanes),
-                limits[limit : limit + n_blocks * lanes],
-                made,
-            )
+            n_units = n_blocks * lanes
+            units = words[word : word + width * n_units].reshape(n_blocks, width, lanes)
+            bounds = limits[limit : limit + n_units]
+            made = np.empty((len(part), -(-n_units // 64)), np.uint64)
+            if lanes == 16:
+                compare_parities(rows, units, bounds, made)
+            else:
+                compare_words(rows, units, bounds, made)
             rows = made
-            word += len(units)
-            limit += n_blocks * lanes
+            word += width * n_units
+            limit += n_units
         n_blocks, width, lanes = shapes[n_last]
         scores = out[first : first + _ROWS]
-        count_mismatches(rows, words[word:].reshape(n_blocks, width, lanes), scores)
+        count_few(rows, words[word:].reshape(n_blocks, width, lanes), scores)
         for n in range(len(part)):
             for c in range(len(factors)):
                 scores[n, c] = bases[c] + factors[c] * scores[n, c]
@@ -102,7 +103,7 @@ def first_largest(scores, out):
     for n in range(len(scores)):
         # One number holds a score and, below it, how near its class is to the first: the largest
         # of them is found without a branch.
-        best = np.int64(np.iinfo(np.int64).min)
+        best = _LEAST
         for c in range(n_classes):
             best = max(best, (np.int64(scores[n, c]) << 32) | (n_classes - 1 - c))
         out[n] = n_classes - 1 - (best & 0xFFFFFFFF)

@@ -116,11 +116,13 @@ def encode_thresholds(X, table, firsts, starts, masks, out):
     n_rows, n_features = X.shape
     n_whole = n_features // WORD_BITS
     is_narrow = n_whole == 0
-    whole = np.zeros((1, WORD_BITS), X.dtype)
+    whole = np.empty((1, WORD_BITS), X.dtype)
+    whole[:] = 0
     is_open = masks.shape[1] == 1
     raw = np.empty((len(firsts), _ROWS), np.uint64)
     words = np.empty((out.shape[1] + 1, _ROWS), np.uint64)
-    largest = np.zeros(WORD_BITS, np.int32)
+    largest = np.empty(WORD_BITS, np.int32)
+    largest[:] = 0
     for first in range(0, n_rows, _ROWS):
         n = min(_ROWS, n_rows - first)
         for r in range(n):
@@ -135,14 +137,13 @@ def encode_thresholds(X, table, firsts, starts, masks, out):
                         out[first + r, entry] = bits & masks[entry, 0]
                     else:
                         raw[entry, r] = bits
-            elif is_open:
-                for entry in range(len(firsts)):
-                    bits = at_least(X, row + firsts[entry], table, entry * WORD_BITS)
-                    out[first + r, entry] = bits & masks[entry, 0]
             else:
                 for entry in range(len(firsts)):
-                    place = row + firsts[entry]
-                    raw[entry, r] = at_least(X, place, table, entry * WORD_BITS)
+                    bits = at_least(X, row + firsts[entry], table, entry * WORD_BITS)
+                    if is_open:
+                        out[first + r, entry] = bits & masks[entry, 0]
+                    else:
+                        raw[entry, r] = bits
             if X.itemsize > 1 and is_narrow:
                 _raise_magnitudes(whole, 0, 1, largest)
             elif X.itemsize > 1:

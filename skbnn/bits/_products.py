@@ -1,7 +1,8 @@
 """Kernels of products of one plane: counts of mismatches stored, compared, or searched.
 
 All end the one tile of :mod:`~skbnn.bits._tile`. What ends it decides which kernel it makes: counts
-are stored, or compared and packed, or only the nearest unit is kept. Rows are taken in blocks that
+are stored, or compared and packed, or only the nearest unit is kept. Comparisons of wide rows with
+many units count by pairs of words, as :mod:`~skbnn.bits._pairs` does. Rows are taken in blocks that
 stay in the first levels of cache while all units pass over them.
 
 Intrinsics and their kernels share this file because a cached kernel is renewed only when the file
@@ -12,11 +13,15 @@ import numpy as np
 from numba import njit
 from numba.extending import intrinsic
 
+from skbnn.bits._pairs import count_pairs
 from skbnn.bits._tile import INT32, INT64, LANES, VECTOR, ascending, signature_of, tiles
 
 __all__ = [
     "compare_mismatches",
+    "compare_parities",
     "compare_windows",
+    "compare_words",
+    "count_few",
     "count_mismatches",
     "count_windows",
     "nearest_units",
@@ -24,6 +29,7 @@ __all__ = [
 
 _FEW_ROWS = 32
 _MANY_ROWS = 256
+_MANY_PARITIES = 128
 
 
 @intrinsic(prefer_literal=True)
@@ -43,20 +49,39 @@ def _store_counts(typing, n_vectors, rows, steps, first, last, units, block, out
 
 @intrinsic(prefer_literal=True)
 def _store_bits(typing, n_vectors, rows, steps, first, last, units, block, limits, out):
-    """Write whether counts are within their limits: 32 bits, half a word, for each row."""
+    """Write whether counts are within their limits: a bit for each unit, part of a word."""
 
     def emit(context, builder, signature, values):
         for tile in tiles(context, builder, signature, values):
-            bounds = tile.element(signature.args[7], values[7], tile.column)
-            start, length = tile.row_start(signature.args[8], values[8], tile.row)
-            halves = tile.bits(tile.count(), "<=", bounds)
-            start = builder.bitcast(start, INT32.as_pointer())
-            for row, half in enumerate(halves):
-                place = builder.add(builder.mul(INT64(2 * row), length), values[6])
-                builder.store(half, builder.gep(start, [place]))
+            _emit_bits(tile, tile.count(), signature.args[7:], values[7:])
         return context.get_dummy_value()
 
     return signature_of(n_vectors, rows, steps, first, last, units, block, limits, out), emit
+
+
+@intrinsic(prefer_literal=True)
+def _store_bits_of_pairs(typing, n_vectors, rows, steps, first, last, units, block, limits, out):
+    """Write the same, rows and units being given by their running parities."""
+
+    def emit(context, builder, signature, values):
+        for tile in tiles(context, builder, signature, values):
+            _emit_bits(tile, count_pairs(tile), signature.args[7:], values[7:])
+        return context.get_dummy_value()
+
+    return signature_of(n_vectors, rows, steps, first, last, units, block, limits, out), emit
+
+
+def _emit_bits(tile, counts, types_, values):
+    """Emit what writes whether the counts of a tile are within their limits."""
+    builder = tile.builder
+    bounds = tile.element(types_[0], values[0], tile.column)
+    start, length = tile.row_start(types_[1], values[1], tile.row)
+    parts = tile.bits(counts, "<=", bounds)
+    start = builder.bitcast(start, parts[0].type.as_pointer())
+    step = builder.mul(length, INT64(64 // parts[0].type.width))
+    for row, part in enumerate(parts):
+        place = builder.add(builder.mul(INT64(row), step), tile.block)
+        builder.store(part, builder.gep(start, [place]))
 
 
 @intrinsic(prefer_literal=True)
@@ -83,21 +108,31 @@ def _keep_nearest(typing, n_vectors, rows, steps, first, last, units, block, n_u
 
 
 @njit(cache=True, nogil=True)
-def count_mismatches(rows, units, out):
-    """Count the bits in which rows and units differ."""
+def count_few(rows, units, out):
+    """Count the bits in which rows and units differ, units in blocks of 16."""
     steps = (rows.shape[1], 1, 0, rows.shape[1])
     for first in range(0, len(rows), _FEW_ROWS):
         last = min(first + _FEW_ROWS, len(rows))
         for block in range(len(units)):
-            if units.shape[2] == 32:
-                _store_counts(4, rows, steps, first, last, units, block, out[0], out.shape[1])
-            else:
-                _store_counts(2, rows, steps, first, last, units, block, out[0], out.shape[1])
+            _store_counts(2, rows, steps, first, last, units, block, out[0], out.shape[1])
 
 
 @njit(cache=True, nogil=True)
-def compare_mismatches(rows, units, limits, out):
-    """Compare the mismatches of rows and units with a limit: a whole layer, from bits to bits."""
+def count_mismatches(rows, units, out):
+    """Count the bits in which rows and units differ."""
+    if units.shape[2] == 16:
+        count_few(rows, units, out)
+        return
+    steps = (rows.shape[1], 1, 0, rows.shape[1])
+    for first in range(0, len(rows), _FEW_ROWS):
+        last = min(first + _FEW_ROWS, len(rows))
+        for block in range(len(units)):
+            _store_counts(4, rows, steps, first, last, units, block, out[0], out.shape[1])
+
+
+@njit(cache=True, nogil=True)
+def compare_words(rows, units, limits, out):
+    """Compare the mismatches of rows and units with a limit, units in blocks of 32."""
     steps = (rows.shape[1], 1, 0, rows.shape[1])
     for first in range(0, len(rows), _MANY_ROWS):
         last = min(first + _MANY_ROWS, len(rows))
@@ -105,6 +140,34 @@ def compare_mismatches(rows, units, limits, out):
             out[first:last, -1] = 0
         for block in range(len(units)):
             _store_bits(4, rows, steps, first, last, units, block, limits, out)
+
+
+@njit(cache=True, nogil=True)
+def compare_parities(rows, units, limits, out):
+    """Compare the mismatches with a limit, units given by running parities in blocks of 16."""
+    width = rows.shape[1]
+    steps = (width, 1, 0, width)
+    parities = np.empty((min(len(rows), _MANY_PARITIES), width), np.uint64)
+    for first in range(0, len(rows), _MANY_PARITIES):
+        made = out[first : first + _MANY_PARITIES]
+        for n in range(len(made)):
+            parity = np.uint64(0)
+            for word in range(width):
+                parity ^= rows[first + n, word]
+                parities[n, word] = parity
+        if len(units) % 4:
+            made[:, -1] = 0
+        for block in range(len(units)):
+            _store_bits_of_pairs(2, parities, steps, 0, len(made), units, block, limits, made)
+
+
+@njit(cache=True, nogil=True)
+def compare_mismatches(rows, units, limits, out):
+    """Compare the mismatches of rows and units with a limit: a whole layer, from bits to bits."""
+    if units.shape[2] == 16:
+        compare_parities(rows, units, limits, out)
+    else:
+        compare_words(rows, units, limits, out)
 
 
 @njit(cache=True, nogil=True)

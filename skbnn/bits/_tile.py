@@ -33,6 +33,7 @@ __all__ = [
     "LANES",
     "VECTOR",
     "ascending",
+    "counts_words",
     "signature_of",
     "tiles",
 ]
@@ -42,7 +43,7 @@ _INT1, _INT8, INT32, INT64 = (ir.IntType(width) for width in (1, 8, 32, 64))
 VECTOR = ir.VectorType(INT64, LANES)
 _HALVES = ir.VectorType(INT32, 2 * LANES)
 _BYTES = ir.VectorType(_INT8, 8 * LANES)
-_BYTE_WORDS = 31
+_BYTE_STEPS = 31
 
 
 class Tile:
@@ -86,7 +87,7 @@ class Tile:
             return self._count(start, builder.gep(units, [builder.mul(run, run_of_units)]), counts)
 
         zeros = [VECTOR(None)] * (self.height * self.n_vectors)
-        return self._loop(self.n_runs, zeros, count_run)
+        return self.loop(self.n_runs, zeros, count_run)
 
     def sums(self, types_, values):
         """Emit the sums of the products of all planes, cell by cell, of the factors' type.
@@ -130,9 +131,9 @@ class Tile:
                 counts = self.count(builder.mul(plane, plane_step), block)
                 return add(sums, pair, self.narrow(counts) if kind == INT32 else counts)
 
-            return self._loop(n_unit_planes, sums, add_pair)
+            return self.loop(n_unit_planes, sums, add_pair)
 
-        return self._loop(n_planes, self._loop(n_ones, start, add_ones), add_plane)
+        return self.loop(n_planes, self.loop(n_ones, start, add_ones), add_plane)
 
     def element(self, array_type, array, offset):
         """Return a pointer to an element of a contiguous array, counted flat."""
@@ -163,14 +164,15 @@ class Tile:
         return [self.builder.shuffle_vector(*pair, lower) for pair in pairs]
 
     def bits(self, vectors, predicate, bounds):
-        """Emit half a word for each row: how its vectors compare with the bounds of the units."""
-        builder, halves = self.builder, [INT32(0)] * self.height
+        """Emit part of a word for each row: how its vectors compare with the units' bounds."""
+        builder, part = self.builder, ir.IntType(self.n_vectors * LANES)
+        parts = [part(0)] * self.height
         for row, unit, vector in self.cells(vectors):
             bits = builder.icmp_signed(predicate, vector, self.load(bounds, unit))
             bits = builder.bitcast(bits, ir.IntType(vector.type.count))
-            bits = bits if bits.type == INT32 else builder.zext(bits, INT32)
-            halves[row] = builder.or_(halves[row], builder.shl(bits, INT32(unit)))
-        return halves
+            bits = bits if bits.type == part else builder.zext(bits, part)
+            parts[row] = builder.or_(parts[row], builder.shl(bits, part(unit)))
+        return parts
 
     def store(self, vectors, array_type, array, step, kind):
         """Emit the stores of whole numbers cut to a type, rows a step apart, padding left out."""
@@ -233,7 +235,7 @@ class Tile:
         places = ir.VectorType(INT32, vector.count)(None)
         return self.builder.shuffle_vector(one, vector(ir.Undefined), places)
 
-    def _loop(self, stop, carried, body):
+    def loop(self, stop, carried, body):
         """Emit a loop from 0 to `stop` that carries vectors along, and return the last ones."""
         builder = self.builder
         before = builder.block
@@ -260,47 +262,84 @@ class Tile:
 
     def _count(self, rows, units, counts):
         """Emit the loop over the words of a run, and return the counts it leads to."""
-        if _counts_words(self.context):
-            return self._count_words(rows, units, INT64(0), self.run_length, counts)
         builder = self.builder
 
-        def count_part(part, counts):
-            first = builder.mul(part, INT64(_BYTE_WORDS))
-            left = builder.sub(self.run_length, first)
-            is_last = builder.icmp_signed("<", left, INT64(_BYTE_WORDS))
-            n_words = builder.select(is_last, left, INT64(_BYTE_WORDS))
-            zeros = [_BYTES(None)] * len(counts)
-            found = self._count_words(rows, units, first, n_words, zeros)
-            return list(map(builder.add, counts, map(self._widen, found)))
-
-        n_parts = builder.add(self.run_length, INT64(_BYTE_WORDS - 1))
-        n_parts = builder.sdiv(n_parts, INT64(_BYTE_WORDS))
-        return self._loop(n_parts, counts, count_part)
-
-    def _count_words(self, rows, units, first, n_words, counts):
-        """Emit the loop over some words; the type of the counts says in what parts to count."""
-        builder, part = self.builder, counts[0].type
-        popcount = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(part, [part]),
-            f"llvm.ctpop.v{part.count}i{part.element.width}",
-        )
-
-        def count_word(index, counts):
-            word = builder.add(first, index)
+        def differing(word, _):
             unit = builder.gep(units, [builder.mul(word, self.lanes)])
             vectors = [self.load(unit, v * LANES) for v in range(self.n_vectors)]
-            renewed = []
             for row in range(self.height):
-                place = builder.add(builder.mul(INT64(row), self.row_step), word)
-                spread = self.spread(builder.load(builder.gep(rows, [place])))
+                spread = self.load_spread(rows, row, word)
                 for vector in vectors:
-                    differing = builder.bitcast(builder.xor(vector, spread), part)
-                    ones = builder.call(popcount, [differing])
-                    renewed.append(builder.add(counts[len(renewed)], ones))
-            return renewed
+                    yield builder.xor(vector, spread), None
 
-        return self._loop(n_words, counts, count_word)
+        return self.tally(self.run_length, counts, (), differing)[0]
+
+    def tally(self, n_steps, counts, states, found):
+        """Emit a loop that adds to counts the ones of what each step finds.
+
+        Parameters
+        ----------
+        n_steps : LLVM value
+            Steps of the loop.
+        counts : sequence of LLVM vectors
+            A count for each vector that a step finds.
+        states : sequence of LLVM vectors
+            What else is carried along: nothing, or as many.
+        found : callable
+            ``found(index, states)`` emits a step and yields pairs of a vector and its new state.
+
+        Returns
+        -------
+        counts, states : list of LLVM vectors
+            The last ones.
+        """
+        if counts_words(self.context):
+            return self._tally_part(INT64(0), n_steps, counts, states, found)
+        builder = self.builder
+
+        def count_part(part, carried):
+            first = builder.mul(part, INT64(_BYTE_STEPS))
+            left = builder.sub(n_steps, first)
+            is_last = builder.icmp_signed("<", left, INT64(_BYTE_STEPS))
+            n_here = builder.select(is_last, left, INT64(_BYTE_STEPS))
+            zeros = [_BYTES(None)] * len(counts)
+            ones, last = self._tally_part(first, n_here, zeros, carried[len(counts) :], found)
+            return list(map(builder.add, carried, map(self._widen, ones))) + last
+
+        n_parts = builder.add(n_steps, INT64(_BYTE_STEPS - 1))
+        n_parts = builder.sdiv(n_parts, INT64(_BYTE_STEPS))
+        carried = self.loop(n_parts, [*counts, *states], count_part)
+        return carried[: len(counts)], carried[len(counts) :]
+
+    def _tally_part(self, first, n_steps, counts, states, found):
+        """Emit the loop over some steps; the type of the counts says in what parts to count."""
+        builder, n_counts = self.builder, len(counts)
+
+        def count_step(index, carried):
+            sums, last = [], []
+            for vector, state in found(builder.add(first, index), carried[n_counts:]):
+                ones = self.popcount(builder.bitcast(vector, counts[0].type))
+                sums.append(builder.add(carried[len(sums)], ones))
+                last += [] if state is None else [state]
+            return sums + last
+
+        carried = self.loop(n_steps, [*counts, *states], count_step)
+        return carried[:n_counts], carried[n_counts:]
+
+    def popcount(self, vector):
+        """Return how many ones each number of a vector has."""
+        kind = vector.type
+        function = cgutils.get_or_insert_function(
+            self.builder.module,
+            ir.FunctionType(kind, [kind]),
+            f"llvm.ctpop.v{kind.count}i{kind.element.width}",
+        )
+        return self.builder.call(function, [vector])
+
+    def load_spread(self, rows, row, word):
+        """Return a vector that repeats a word of a row of the tile."""
+        place = self.builder.add(self.builder.mul(INT64(row), self.row_step), word)
+        return self.spread(self.builder.load(self.builder.gep(rows, [place])))
 
     def _widen(self, counts):
         """Return counts of bytes added up to counts of words."""
@@ -312,7 +351,7 @@ class Tile:
         return counts
 
 
-def _counts_words(context):
+def counts_words(context):
     """Whether the processor counts the ones of 64-bit words in one instruction on vectors.
 
     Others count those of bytes (or of half bytes, by look-up), and adding bytes up to words costs
@@ -328,7 +367,7 @@ def tiles(context, builder, signature, values):
     """
     first, last = values[3:5]
     n_rest = builder.and_(builder.sub(last, first), INT64(3))
-    fours = builder.sub(last, n_rest) if _counts_words(context) else first
+    fours = builder.sub(last, n_rest) if counts_words(context) else first
     for height, start, stop in ((4, first, fours), (1, fours, last)):
         if start is not stop:
             step = INT64(height)

@@ -15,7 +15,7 @@ from numba import njit
 
 from skbnn.bits._counting import popcount
 from skbnn.bits._encoding import at_least
-from skbnn.bits._products import compare_mismatches, count_mismatches
+from skbnn.bits._products import compare_words, count_mismatches
 from skbnn.bits.packing import WORD_BITS
 
 __all__ = ["attend", "gather_bits"]
@@ -209,10 +209,10 @@ def attend(rows, n_heads, from_least, limits, table, shares, thresholds, starts,
                 count_mismatches(queries[head], keys[head], counts)
                 _choose(counts, limits[head], table, shares[head], chosen)
             else:
-                compare_mismatches(queries[head], keys[head], limits_of_keys[head], chosen)
+                compare_words(queries[head], keys[head], limits_of_keys[head], chosen)
             for step in range(n_steps):
                 _limits_of_sums(columns[head], goals[step, head], limits_of_sums)
-                compare_mismatches(chosen, columns[head], limits_of_sums, met)
+                compare_words(chosen, columns[head], limits_of_sums, met)
                 for code in range(len(starts)):
                     if changes[step, code]:
                         _change(met, head * size, size, out[n, :, code])

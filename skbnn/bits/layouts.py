@@ -8,6 +8,7 @@ from skbnn.bits.packing import unpack_bits
 
 __all__ = [
     "aligned",
+    "comparison_layout",
     "interleave",
     "interleave_planes",
     "lanes_for",
@@ -15,6 +16,7 @@ __all__ = [
 ]
 
 _LINE_BYTES = 64
+_WIDE, _MANY = 12, 256
 
 
 def lanes_for(n_units):
@@ -59,12 +61,55 @@ def interleave(words, lanes):
     array([32, 34, 36, 38,  0], dtype=uint64)
     """
     n_units, width = words.shape
-    n_blocks = -(-n_units // lanes)
-    padded = np.zeros((n_blocks * lanes, width), words.dtype)
-    padded[:n_units] = words
-    units = aligned((n_blocks, width, lanes), words.dtype)
-    units[:] = padded.reshape(n_blocks, lanes, width).transpose(0, 2, 1)
+    n_whole, n_rest = divmod(n_units, lanes)
+    units = aligned((n_whole + (n_rest > 0), width, lanes), words.dtype)
+    whole, rest = np.split(words, [n_whole * lanes])
+    units[:n_whole] = whole.reshape(n_whole, lanes, width).transpose(0, 2, 1)
+    if n_rest:
+        units[n_whole] = 0
+        units[n_whole, :, :n_rest] = rest.T
     return units
+
+
+def comparison_layout(words, limits):
+    """Lay out packed units for a comparison, as the kernel is fastest with, and their limits.
+
+    Wide rows and many units are counted by pairs of words, which takes running parities; those of
+    the rows are made at each call, and it takes many units to pay for them.
+
+    Parameters
+    ----------
+    words : uint64 ndarray of shape (n_units, n_words)
+        Canonical rows, one for each unit.
+    limits : int64 ndarray of shape (n_units,)
+        The most mismatches with which the bit of a unit is 1.
+
+    Returns
+    -------
+    units : uint64 ndarray of shape (n_blocks, n_words, lanes)
+        Interleaved words in blocks of 32 lanes; or, in blocks of 16, running parities: word w is
+        the exclusive or of words 0 to w.
+    limits : int64 ndarray of shape (n_blocks * lanes,)
+        The limits, and -1 for the missing units of the last block.
+
+    Examples
+    --------
+    >>> units, limits = comparison_layout(np.ones((300, 11), np.uint64), np.zeros(300, np.int64))
+    >>> units.shape, len(limits)
+    ((10, 11, 32), 320)
+    >>> units, limits = comparison_layout(np.ones((300, 12), np.uint64), np.zeros(300, np.int64))
+    >>> units.shape, len(limits)
+    ((19, 12, 16), 304)
+    >>> units[0, :4, 0]
+    array([1, 0, 1, 0], dtype=uint64)
+    """
+    by_pairs = len(words) >= _MANY and words.shape[1] >= _WIDE
+    units = interleave(words, 16 if by_pairs else 32)
+    for word in range(1, words.shape[1] if by_pairs else 0):
+        units[:, word] ^= units[:, word - 1]
+    padded = np.full(len(units) * units.shape[2], -1, np.int64)
+    padded[: len(limits)] = limits
+    return units, padded
 
 
 def interleave_planes(planes, lanes):

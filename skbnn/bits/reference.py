@@ -35,7 +35,7 @@ from skbnn.bits._training_reference import (
     spread_levels,
     unfold_images,
 )
-from skbnn.bits.packing import WORD_BITS, pack_bits, unpack_bits
+from skbnn.bits.packing import WORD_BITS, n_words, pack_bits, unpack_bits
 
 __all__ = [
     "add_scaled",
@@ -104,13 +104,16 @@ def compare_mismatches(rows, units, limits, out):
     ----------
     rows : uint64 ndarray of shape (n_rows, n_words)
         Packed rows.
-    units : uint64 ndarray of shape (n_blocks, n_words, 32)
-        Interleaved units.
-    limits : int64 ndarray of shape (n_blocks * 32,)
+    units : uint64 ndarray of shape (n_blocks, n_words, lanes)
+        Units and running parities as :func:`~skbnn.bits.comparison_layout` lays them out: which of
+        the two, the lanes say.
+    limits : int64 ndarray of shape (n_blocks * lanes,)
         Limit of each unit; -1 for units that are padding, so that their bit is 0.
-    out : uint64 ndarray of shape (n_rows, n_words(n_blocks * 32))
+    out : uint64 ndarray of shape (n_rows, n_words(n_blocks * lanes))
         Packed rows of the bits ``popcount(rows[n] ^ unit[m]) <= limits[m]``.
     """
+    if units.shape[2] == 16:
+        units = np.concatenate([units[:, :1], units[:, 1:] ^ units[:, :-1]], axis=1)
     for block in row_blocks(len(rows), len(limits)):
         out[block] = pack_bits(mismatches(rows[block], units, len(limits)) <= limits)
 
@@ -276,7 +279,8 @@ def run_chain(X, table, firsts, starts, masks, shapes, words, limits, factors, b
     table, firsts, starts, masks : ndarray
         A :class:`~skbnn.bits.thresholds.ThresholdLayout`.
     shapes : int64 ndarray of shape (n_layers, 3)
-        Shape ``(n_blocks, n_words, lanes)`` of the interleaved units of each layer.
+        Shape ``(n_blocks, n_words, lanes)`` of the units of each layer, laid out for comparisons;
+        the last layer's are interleaved in blocks of 16.
     words : uint64 ndarray
         The units of all layers, one after the other.
     limits : int64 ndarray
@@ -298,7 +302,7 @@ def run_chain(X, table, firsts, starts, masks, shapes, words, limits, factors, b
     *hidden, last = np.split(words, np.cumsum(shapes.prod(1))[:-1])
     for shape, units in zip(shapes, hidden, strict=False):
         n_units = shape[0] * shape[2]
-        made = np.empty((len(X), (shape[0] + 1) // 2), np.uint64)
+        made = np.empty((len(X), n_words(n_units)), np.uint64)
         compare_mismatches(rows, units.reshape(shape), limits[:n_units], made)
         rows, limits = made, limits[n_units:]
     count_mismatches(rows, last.reshape(shapes[-1]), out)

@@ -15,6 +15,8 @@ import numpy as np
 
 from skbnn.bits import (
     aligned,
+    comparison_layout,
+    interleave,
     n_words,
     open_layout,
     pack_bits,
@@ -130,16 +132,18 @@ def prepare_chain(operations, kernels):
         return None
     first, *hidden, last = operations
     layout = threshold_layout(first.counts, first.thresholds)
-    parts = [layer.fused_layout() for layer in hidden]
-    parts.append(last.plain_layout())
+    parts = [layer.comparison() for layer in hidden]
+    parts.append(last.plain_scores())
     opened, places = open_layout(layout)
     if _is_better_open(len(opened.firsts), parts[0][0]):
         layout, parts[0] = opened, (_spread(parts[0][0], places, len(opened.firsts)), parts[0][1])
-    shapes = np.array([units.shape for units, _ in parts], np.int64)
-    words = aligned((sum(units.size for units, _ in parts),), np.uint64)
-    np.concatenate([units.ravel() for units, _ in parts], out=words)
-    limits = np.concatenate([limits for _, limits in parts[:-1]] or [np.empty(0, np.int64)])
-    factors, bases = parts[-1][1]
+    laid = [comparison_layout(*parts.pop(0)) for _ in hidden]
+    ((flat, (factors, bases)),) = parts
+    units = [units for units, _ in laid] + [interleave(flat, 16)]
+    shapes = np.array([part.shape for part in units], np.int64)
+    words = aligned((sum(part.size for part in units),), np.uint64)
+    np.concatenate([part.ravel() for part in units], out=words)
+    limits = np.concatenate([np.empty(0, np.int64), *(limits for _, limits in laid)])
     n_classes = last.output.n_units
 
     def run(X):
@@ -162,16 +166,17 @@ def _is_plain_chain(operations):
 
 def _is_better_open(n_entries, units):
     """Whether more words of input, not closed up, are less work for the first layer."""
-    n_blocks, width, lanes = units.shape
-    return (n_entries - width) * n_blocks * lanes <= _CLOSING * n_entries * _VECTOR
+    n_units = -(-len(units) // 16) * 16
+    return (n_entries - units.shape[1]) * n_units <= _CLOSING * n_entries * _VECTOR
 
 
 def _spread(units, places, width):
-    """Return interleaved units whose bits are at other places, zeros between them."""
-    n_blocks, _, lanes = units.shape
-    spread = aligned((n_blocks, width, lanes), np.uint64)
-    for before, after in zip(units, spread, strict=True):
-        bits = np.zeros((lanes, width * WORD_BITS), np.bool_)
-        bits[:, places] = unpack_bits(before.T, len(places))
-        after[:] = pack_bits(bits).T
+    """Return units whose bits are at other places, zeros between them."""
+    spread = np.empty((len(units), width), np.uint64)
+    # Bits one by one take many times the memory of the units: a few at a time.
+    for start in range(0, len(units), WORD_BITS):
+        part = slice(start, start + WORD_BITS)
+        bits = np.zeros((len(units[part]), width * WORD_BITS), np.bool_)
+        bits[:, places] = unpack_bits(units[part], len(places))
+        spread[part] = pack_bits(bits)
     return spread

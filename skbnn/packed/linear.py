@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skbnn.bits import (
+    comparison_layout,
     complement,
     interleave,
     interleave_planes,
@@ -153,8 +154,8 @@ class BinaryLinear(BinaryProduct):
         rises = code.scales[0] > 0 and (weights.plane_scales > 0).all()
         return bool(rises) and len(starts) == 1 and changes.tolist() == [[True]]
 
-    def fused_layout(self):
-        """Return units and limits of one comparison each, as ``compare_mismatches`` takes them.
+    def comparison(self):
+        """Return units and limits of one comparison each, as rows of words and most mismatches.
 
         A sum of ``b - c m`` with m mismatches reaches t where ``m <= (b - t) // c``, inside the
         product's own registers. So 0 and 1 cost what signs cost: they move b and t. Where the bit
@@ -167,26 +168,21 @@ class BinaryLinear(BinaryProduct):
         contrary = unpack_bits(starts, n_units)[0]
         if contrary.any():
             words = np.where(contrary[:, None], complement(words, n_bits), words)
-        units = interleave(self.takes.lay_out(words), 32)
-        padded = np.full(len(units) * 32, -1, np.int64)
-        padded[:n_units] = np.where(contrary, n_bits - 1 - limits, limits)
-        return units, padded
+        return self.takes.lay_out(words), np.where(contrary, n_bits - 1 - limits, limits)
 
-    def plain_layout(self):
+    def plain_scores(self):
         """Return units of a plain output layer, and the factors and bases of its scores.
 
         The score ``a (n - 2 m) + b`` is ``b + a n - 2 a m``; it fits int32, and so its parts may
         wrap.
         """
-        units = interleave(
-            self.takes.lay_out(self.weights.words[0]), lanes_for(self.weights.n_units)
-        )
         multipliers = self.output.multipliers.astype(np.int64)
         bases = self.output.offsets + multipliers * self.weights.n_bits
-        return units, ((-2 * multipliers).astype(np.int32), bases.astype(np.int32))
+        terms = (-2 * multipliers).astype(np.int32), bases.astype(np.int32)
+        return self.takes.lay_out(self.weights.words[0]), terms
 
     def _prepare_fused(self, kernels):
-        units, limits = self.fused_layout()
+        units, limits = comparison_layout(*self.comparison())
         code, width = self.takes, n_words(self.weights.n_units)
 
         def run(rows):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skbnn.bits import aligned, interleave, n_words, pack_bits, threshold_layout
+from skbnn.bits import aligned, comparison_layout, interleave, pack_bits, threshold_layout
 
 
 def signs(bits):
@@ -17,7 +17,8 @@ def signs(bits):
         (np.float32, (65, 10)),
         (np.uint8, (63, 64, 17)),
         (np.float64, (100, 70, 130, 3)),
-        pytest.param(np.uint8, (784, 100, 70, 10), id="compact"),
+        pytest.param(np.uint8, (784, 300, 70, 10), id="compact"),
+        pytest.param(np.uint8, (70, 800, 257, 40), id="compact-many-classes"),
     ],
 )
 def test_run_chain(kernels, rng, random_bits, guarded, frozen, n_rows, dtype, widths):
@@ -26,16 +27,15 @@ def test_run_chain(kernels, rng, random_bits, guarded, frozen, n_rows, dtype, wi
     thresholds = rng.integers(0, 9, n_features).astype(np.uint8 if dtype == np.uint8 else "f4")
     layout = threshold_layout(np.ones(n_features, np.uint8), thresholds)
     bits = X >= thresholds
-    units, shapes, limits = [], [], []
+    units, limits = [], []
     for n_in, n_units in zip(widths[:-2], widths[1:-1], strict=True):
         weights, limit = random_bits(n_units, n_in), rng.integers(-1, n_in + 1, n_units)
-        padded = np.zeros((64 * n_words(n_units), n_words(n_in)), np.uint64)
-        padded[:n_units] = pack_bits(weights)
-        units.append(interleave(padded, 32))
-        limits.append(np.concatenate([limit, np.full(len(padded) - n_units, -1)]))
+        blocks, padded = comparison_layout(pack_bits(weights), limit)
+        units.append(blocks)
+        limits.append(padded)
         bits = (n_in - signs(bits) @ signs(weights).T) / 2 <= limit
     weights = random_bits(n_classes, widths[-2])
-    units.append(interleave(pack_bits(weights), 32 if n_classes > 16 else 16))
+    units.append(interleave(pack_bits(weights), 16))
     shapes = np.array([part.shape for part in units])
     words = np.concatenate([part.ravel() for part in units])
     factors, bases = (rng.integers(-99, 99, n_classes).astype(np.int32) for _ in range(2))

@@ -45,32 +45,47 @@ def test_kernels_compiled_with_other_settings(settings, tmp_path):
     assert re.search(r"\d\d passed", result.stdout)
 
 
-def test_products_count_ones_in_whole_vectors():
+@pytest.mark.parametrize(
+    ("kernel", "lanes", "expected"),
+    [
+        ("compare_words", 32, {"vpopcntq": 16, "vpxorq": 16}),
+        # Of two words: two exclusive ors and one look-up, whose ones are counted.
+        ("compare_parities", 16, {"vpopcntq": 16, "vpxorq": 16, "vpternlogq": 8}),
+    ],
+)
+def test_products_count_ones_in_whole_vectors(kernel, lanes, expected):
     llvm = pytest.importorskip("llvmlite.binding")
     numba = pytest.importorskip("numba")
+    from skbnn.bits import _products
+
     if not llvm.get_host_cpu_features().get("avx512vpopcntdq"):
         pytest.skip("this processor has no AVX-512 VPOPCNTDQ")
-    kernel = numba.njit(backend("numba").compare_mismatches.py_func)
+    kernel = numba.njit(getattr(_products, kernel).py_func)
     words = np.zeros((64, 2), np.uint64)
-    kernel(words, interleave(words, 32), np.zeros(64, np.int64), np.zeros((64, 1), np.uint64))
+    kernel(words, interleave(words, lanes), np.zeros(64, np.int64), np.zeros((64, 1), np.uint64))
     (assembly,) = kernel.inspect_asm().values()
-    assert len(re.findall(r"vpopcntq\s+.*%zmm", assembly)) >= 16
+    for instruction, count in expected.items():
+        assert len(re.findall(rf"{instruction}\s+.*%zmm", assembly)) >= count
 
 
-def test_products_count_bytes_on_arm(monkeypatch):
+@pytest.mark.parametrize(("name", "n_vectors"), [("_store_bits", 4), ("_store_bits_of_pairs", 2)])
+def test_products_count_bytes_on_arm(monkeypatch, name, n_vectors):
     """Compile a tile for a 64-bit Arm processor; it is read, not run."""
     llvm, numba = pytest.importorskip("llvmlite.binding"), pytest.importorskip("numba")
-    from skbnn.bits import _products, _tile
+    from skbnn.bits import _pairs, _products, _tile
 
-    monkeypatch.setattr(_tile, "_counts_words", lambda context: False)
+    for module in (_tile, _pairs):
+        monkeypatch.setattr(module, "counts_words", lambda context: False)
+    store = getattr(_products, name)
 
     @numba.njit(_nrt=False)
     def tile(rows, units, limits, out):
         width = rows.shape[1]
-        _products._store_bits(4, rows, (width, 1, 0, width), 0, 64, units, 0, limits, out)
+        store(n_vectors, rows, (width, 1, 0, width), 0, 64, units, 0, limits, out)
 
     words = np.zeros((64, 2), np.uint64)
-    tile(words, interleave(words, 32), np.zeros(64, np.int64), np.zeros((64, 1), np.uint64))
+    units = interleave(words, 8 * n_vectors)
+    tile(words, units, np.zeros(64, np.int64), np.zeros((64, 1), np.uint64))
     (source,) = tile.inspect_llvm().values()
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
@@ -82,10 +97,17 @@ def test_products_count_bytes_on_arm(monkeypatch):
     source = re.sub("target datalayout = .*", layout, source)
     source = re.sub('"target-(cpu|features)"="[^"]*"', "", source)
     assembly = machine.emit_assembly(llvm.parse_assembly(source))
-    assert len(re.findall(r"cnt\s+v\d+\.16b", assembly)) >= 16
+    n_registers = 4 * n_vectors
+    assert len(re.findall(r"cnt\s+v\d+\.16b", assembly)) >= n_registers
     # Bytes are added as bytes, not widened one by one.
-    assert len(re.findall(r"add\s+v\d+\.16b", assembly)) >= 16
-    assert "uaddlp" not in assembly
+    assert len(re.findall(r"add\s+v\d+\.16b", assembly)) >= n_registers
+    carries = list(re.finditer(r"\s(bsl|bif|bit)\s", assembly))
+    if name == "_store_bits":
+        assert "uaddlp" not in assembly
+    else:
+        # A carry is one instruction; what is widened is behind the last of them.
+        assert len(carries) >= n_registers
+        assert "uaddlp" not in assembly[: carries[-1].end()]
 
 
 def test_writable_inputs(random_bits, guarded):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skbnn.bits import interleave, lanes_for, n_words, pack_bits, unpack_bits
+from skbnn.bits import comparison_layout, interleave, lanes_for, n_words, pack_bits, unpack_bits
 
 WIDTHS = [1, 63, 64, 65, 130, 784]
 BATCHES = [0, 1, 3, 64, 65]
@@ -40,28 +40,65 @@ def test_count_mismatches_of_the_first_units(
     np.testing.assert_array_equal(out, mismatches(rows, units[:n_counted]))
 
 
+def laid_out(words, lanes):
+    """Interleave words, or in blocks of 16 running parities."""
+    return interleave(words if lanes == 32 else np.bitwise_xor.accumulate(words, 1), lanes)
+
+
+@pytest.mark.parametrize("lanes", [16, 32])
 @shapes
-def test_compare_mismatches(kernels, rng, random_bits, guarded, frozen, n_bits, n_rows, n_units):
+def test_compare_mismatches(
+    kernels, rng, random_bits, guarded, frozen, n_bits, n_rows, n_units, lanes
+):
     rows, units = random_bits(n_rows, n_bits), random_bits(n_units, n_bits)
     expected = mismatches(rows, units)
-    width = n_words(n_units)
-    words = np.zeros((64 * width, n_words(n_bits)), np.uint64)
-    words[:n_units] = pack_bits(units)
-    limits = np.full(64 * width, -1)
+    words = laid_out(pack_bits(units), lanes)
+    limits = np.full(len(words) * lanes, -1)
     limits[:n_units] = rng.integers(-1, n_bits + 1, n_units)
     if n_rows:
         limits[:n_units:2] = expected[n_rows // 2, ::2]
-    out = guarded((n_rows, width), np.uint64)
-    kernels.compare_mismatches(*frozen(pack_bits(rows), interleave(words, 32), limits), out)
+    out = guarded((n_rows, n_words(n_units)), np.uint64)
+    kernels.compare_mismatches(*frozen(pack_bits(rows), words, limits), out)
     np.testing.assert_array_equal(out, pack_bits(expected <= limits[:n_units]))
 
 
-def test_compare_mismatches_with_limits_of_any_size(kernels, random_bits, guarded, frozen):
+@pytest.mark.parametrize("lanes", [16, 32])
+def test_compare_mismatches_with_limits_of_any_size(kernels, random_bits, guarded, frozen, lanes):
     rows, words = random_bits(5, 70), pack_bits(random_bits(64, 70))
     limits = np.resize([-1, 70, -(1 << 40), 1 << 40], 64)
     out = guarded((5, 1), np.uint64)
-    kernels.compare_mismatches(*frozen(pack_bits(rows), interleave(words, 32), limits), out)
+    kernels.compare_mismatches(*frozen(pack_bits(rows), laid_out(words, lanes), limits), out)
     np.testing.assert_array_equal(unpack_bits(out, 64), np.tile(limits > 0, (5, 1)))
+
+
+@pytest.mark.parametrize("lanes", [16, 32])
+@pytest.mark.parametrize("n_bits", [64, 128, 4096, 8191])
+def test_compare_mismatches_of_all_bits_and_of_none(kernels, n_bits, lanes):
+    """The largest counts there are, for which a count of bytes overflows if it is put off."""
+    rows = pack_bits(np.array([[True] * n_bits, [False] * n_bits] * 3))
+    units = laid_out(pack_bits(np.zeros((64, n_bits), np.bool_)), lanes)
+    for limit, expected in [(n_bits - 1, [0, 1]), (n_bits, [1, 1]), (0, [0, 1]), (-1, [0, 0])]:
+        out = np.empty((6, 1), np.uint64)
+        kernels.compare_mismatches(rows, units, np.full(64, limit), out)
+        np.testing.assert_array_equal(out[:, 0], np.resize(expected, 6) * ~np.uint64(0))
+
+
+@pytest.mark.parametrize(
+    ("n_units", "width", "lanes"), [(256, 12, 16), (255, 12, 32), (256, 11, 32), (300, 13, 16)]
+)
+def test_layout_of_comparisons(kernels, rng, guarded, n_units, width, lanes):
+    words = rng.integers(0, 1 << 63, (n_units, width), dtype=np.uint64)
+    bounds = rng.integers(0, 64 * width, n_units)
+    units, limits = comparison_layout(words, bounds)
+    assert units.shape == (-(-n_units // lanes), width, lanes)
+    assert units.ctypes.data % 64 == 0
+    np.testing.assert_array_equal(limits[:n_units], bounds)
+    assert (limits[n_units:] == -1).all()
+    rows = rng.integers(0, 1 << 63, (3, width), dtype=np.uint64)
+    out = guarded((3, n_words(n_units)), np.uint64)
+    kernels.compare_mismatches(rows, units, limits, out)
+    counts = np.bitwise_count(rows[:, None] ^ words).sum(-1)
+    np.testing.assert_array_equal(out, pack_bits(counts <= bounds))
 
 
 @shapes
@@ -97,5 +134,7 @@ def test_rows_without_bits(kernels, guarded):
     counts, bits = guarded((3, 40), np.int32), guarded((3, 1), np.uint64)
     kernels.count_mismatches(rows, units, counts)
     assert not counts.any()
-    kernels.compare_mismatches(rows, units, np.resize([0, -1], 64), bits)
-    assert (bits == 0x5555555555555555).all()
+    for blocks in (units, np.empty((4, 0, 16), np.uint64)):
+        bits[:] = 0
+        kernels.compare_mismatches(rows, blocks, np.resize([0, -1], 64), bits)
+        assert (bits == 0x5555555555555555).all()
