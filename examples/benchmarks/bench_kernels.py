@@ -2,9 +2,10 @@
 
 The limit is measured in the same rounds: xor, popcount and add on registers, without a load that
 waits. Wide layers count by pairs of words, five instructions instead of six, and may go beyond it.
-``% of limit`` counts useful products only, not padding. Peers multiply matrices of the same
-shape: in float32 with NumPy and torch, in bfloat16 and 8-bit integers with torch, and on bits with
-numkong.
+``% of limit`` counts useful products only, not padding. Short calls are measured in blocks, ours
+and the peers' alike: a single one times the caches that the peer before it left behind. Peers
+multiply matrices of the same shape: in float32 with NumPy and torch, in bfloat16 and 8-bit integers
+with torch, and on bits with numkong.
 Run it on one core::
 
     taskset -c 0 python examples/benchmarks/bench_kernels.py
@@ -24,8 +25,9 @@ except ImportError:
     numkong = None
 
 KERNELS = backend("numba")
-HIDDEN = [(784, 1024), (1024, 1024), (784, 4096), (4096, 4096)]
+HIDDEN = [(784, 64), (1024, 64), (784, 1024), (1024, 1024), (784, 4096), (4096, 4096)]
 LAST = [(784, 10), (1024, 10), (64, 10)]
+MOST_CALLS, MEASURED = 50, 2**28
 
 
 def random_words(rng, *shape):
@@ -61,7 +63,8 @@ def bit_peers(words, units):
 def measure(name, ours, peers, multiply_adds, seconds):
     """Return a table row of one kernel on one shape."""
     peak = Peak()
-    times = in_turn({"ours": ours, "limit": peak, **peers}, seconds)
+    calls = min(MOST_CALLS, max(1, MEASURED // multiply_adds))
+    times = in_turn({"ours": ours, "limit": peak, **peers}, seconds, calls=calls)
     rate = multiply_adds / times["ours"] / 1e9
     limit = peak.multiply_adds / times["limit"] / 1e9
     row = {

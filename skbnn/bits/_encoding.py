@@ -93,7 +93,7 @@ def _raise_magnitudes(typing, values, i, n_groups, largest):
     return types.void(values, types.int64, types.int64, largest), emit
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _append(words, raw, n, masks, start):
     """Squeeze the unused bits out of a word of n rows, and write it from bit `start` on.
 

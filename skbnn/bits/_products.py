@@ -107,7 +107,7 @@ def _keep_nearest(typing, n_vectors, rows, steps, first, last, units, block, n_u
     return signature_of(n_vectors, rows, steps, first, last, units, block, n_units, best), emit
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def count_few(rows, units, out):
     """Count the bits in which rows and units differ, units in blocks of 16."""
     steps = (rows.shape[1], 1, 0, rows.shape[1])
@@ -130,7 +130,7 @@ def count_mismatches(rows, units, out):
             _store_counts(4, rows, steps, first, last, units, block, out[0], out.shape[1])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def compare_words(rows, units, limits, out):
     """Compare the mismatches of rows and units with a limit, units in blocks of 32."""
     steps = (rows.shape[1], 1, 0, rows.shape[1])
@@ -142,7 +142,7 @@ def compare_words(rows, units, limits, out):
             _store_bits(4, rows, steps, first, last, units, block, limits, out)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def compare_parities(rows, units, limits, out):
     """Compare the mismatches with a limit, units given by running parities in blocks of 16."""
     width = rows.shape[1]
