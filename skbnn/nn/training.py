@@ -198,12 +198,20 @@ class _Steps(Callback):
 
 
 def _parameter_groups(network, technique, learning_rate, separate):
-    """Return the optimizer's groups, one for each rate: latent matrices may have scaled ones."""
+    """Return the optimizer's groups, one for each rate.
+
+    Latent matrices may have scaled ones, and quantizers name parameters that have a share of it.
+    """
     latent = network.latent()
+    shares = {
+        id(getattr(module, name)): share
+        for module in network.modules()
+        for name, share in getattr(module, "rates", {}).items()
+    }
     is_scaled = named("learning_rate_scaling", _IS_SCALED, technique.learning_rate_scaling)
     parameters_of = {}
     for name, parameter in network.named_parameters():
-        rate = learning_rate
+        rate = learning_rate * shares.get(id(parameter), 1.0)
         if name in latent and is_scaled:
             rate *= math.sqrt(sum(parameter.shape) / 1.5)
         parameters_of.setdefault((rate, separate and name in latent), []).append(parameter)

@@ -290,6 +290,20 @@ def test_gradient_of_elastic_activations(kind, n_bits):
         assert float(quantizer.scale.grad) == pytest.approx(slope, abs=0.02)
 
 
+@pytest.mark.parametrize("kind", [ElasticActivations, ElasticPositiveActivations])
+def test_elastic_scales_come_back_from_below(kind):
+    quantizer = kind(1, n_units=1)
+    quantizer(normal(100, 1))
+    with torch.no_grad():
+        quantizer.scale.fill_(-0.25)
+    out = quantizer(torch.ones(10, 1))
+    assert float(quantizer.scale.detach()) == pytest.approx(1e-5)
+    # A loss that falls with larger levels must raise the scale.
+    (-out.sum()).backward()
+    torch.optim.SGD([quantizer.scale], 0.1).step()
+    assert float(quantizer.scale.detach()) > 0.05
+
+
 def test_shifted_signs_learn_their_thresholds():
     quantizer = ShiftedSignActivations(n_units=3, surrogate=make_surrogate("approx_sign"))
     with torch.no_grad():

@@ -168,18 +168,32 @@ def test_clip(clip):
     assert float(network.blocks[0].normalizer.gamma.detach().abs().max()) > 1
 
 
-def test_glorot_scaling():
-    technique = replace(BNN, learning_rate_scaling="glorot")
-    network, a_run = run(technique)
+def rates_of(network, a_run):
+    """Return the first learning rate of each parameter, by name."""
     rate_of = {
         id(parameter): group["initial_lr"]
         for group in a_run.net.optimizer_.param_groups
         for parameter in group["params"]
     }
+    rates = {name: rate_of.pop(id(parameter)) for name, parameter in network.named_parameters()}
+    assert not rate_of
+    return rates
+
+
+def test_glorot_scaling():
+    network, a_run = run(replace(BNN, learning_rate_scaling="glorot"))
+    rates = rates_of(network, a_run)
     for name, parameter in network.named_parameters():
         factor = math.sqrt(sum(parameter.shape) / 1.5) if name in network.latent() else 1.0
-        assert rate_of.pop(id(parameter)) == pytest.approx(0.02 * factor)
-    assert not rate_of
+        assert rates[name] == pytest.approx(0.02 * factor)
+
+
+def test_quantizers_may_have_parameters_with_a_rate_of_their_own():
+    network, a_run = run(replace(BNN, activations="elastic-1"), hidden=(9, 5))
+    rates = rates_of(network, a_run)
+    slow = {name: rate for name, rate in rates.items() if name.endswith("quantizer.scale")}
+    assert list(slow.values()) == [pytest.approx(0.0002)] * 2
+    assert {rate for name, rate in rates.items() if name not in slow} == {0.02}
 
 
 def test_regularizer():

@@ -16,6 +16,8 @@ rounding, so that freezing a network changes nothing: :mod:`~skbnn.nn.quantizers
 where its bits and levels lie, and what their gradient is.
 """
 
+from types import MappingProxyType
+
 import torch
 from torch import nn
 
@@ -52,6 +54,8 @@ class Quantizer(nn.Module):
         where that is not known.
     shared_grid : bool
         Whether all units of weights must have the same ``unit``; set where their sums are added.
+    rates : mapping of str to float
+        Of parameters that do not learn at the network's rate: at what share of it.
     processes : Processes
         Who shares the batches; a quantizer that learns from whole batches sums over them.
     """
@@ -60,6 +64,7 @@ class Quantizer(nn.Module):
     processes = ALONE
     grain = None
     shared_grid = False
+    rates = MappingProxyType({})
 
     def __init__(self, *, surrogate=None, generator=None, n_units=1):
         super().__init__()

@@ -1,6 +1,7 @@
 """BiT: elastic binarization, whose scale and shifts are learned as step sizes are."""
 
 import math
+from types import MappingProxyType
 
 import torch
 from torch import nn
@@ -43,7 +44,10 @@ class ElasticActivations(LevelActivations):
     """``x_q = a q((x - b) / a)``: q is sign for one bit, else the nearest of levels in [-1, 1].
 
     The scale a is learned for the layer, starts at ``2 mean(abs(x))`` of the first batch and is
-    at least 1e-5; the shift b is learned for each unit and starts at 0. With ``u = (x - b) / a``:
+    at least 1e-5; the shift b is learned for each unit and starts at 0. Where batch norm follows,
+    as here, the scale changes nothing but the gradient's window, and an optimizer that divides by
+    the size of gradients lets it wander; so it learns at a hundredth of the rate, as the paper's
+    code has a small rate for it alone. With ``u = (x - b) / a``:
     ``dx_q/dx = 1[abs(u) <= 1]``, ``dx_q/db = -1[abs(u) <= 1]``, and ``dx_q/da`` is sign(u) for one
     bit, else ``q(u) - u`` inside and ``q(u)`` outside, divided by the root of the number of
     activations.
@@ -62,6 +66,7 @@ class ElasticActivations(LevelActivations):
 
     lowest = -1.0
     first_scale = 2.0
+    rates = MappingProxyType({"scale": 0.01})
 
     def __init__(self, n_bits=1, **settings):
         super().__init__(**settings)
@@ -93,10 +98,13 @@ class ElasticActivations(LevelActivations):
             with torch.no_grad():
                 self.scale.copy_(self.first_scale * self.processes.sum(x.abs().sum()) / count)
                 self.begun.fill_(1.0)
-        scale = self.scale.clamp(min=_LEAST_SCALE)
+        if float(self.scale.detach()) < _LEAST_SCALE:
+            # The parameter itself: below the least it would have no gradient and not come back.
+            with torch.no_grad():
+                self.scale.fill_(_LEAST_SCALE)
         quantized = self.valued(x)
         is_sign = self.n_bits == 1 and self.lowest < 0
-        return _Elastic.apply(x, scale, self.shift, quantized, self.lowest, is_sign, count)
+        return _Elastic.apply(x, self.scale, self.shift, quantized, self.lowest, is_sign, count)
 
 
 class ElasticPositiveActivations(ElasticActivations):
