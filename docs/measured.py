@@ -1,6 +1,7 @@
 """What every technique reached on one network, and the papers' figures, from stored results."""
 
 import json
+from collections import Counter
 from statistics import mean, median
 
 import torch
@@ -51,12 +52,21 @@ def by_technique(records):
     return sorted(rows, key=lambda row: mean(row[2]))
 
 
+def usual_machine(rows):
+    """Return the machine that most fits of most techniques ran on: times are compared on one."""
+    machines_of = [{run["machine"] for run in runs} for _, runs, _ in rows]
+    n_fits = Counter(run["machine"] for _, runs, _ in rows for run in runs)
+    return max(n_fits, key=lambda name: (sum(name in of for of in machines_of), n_fits[name]))
+
+
 def technique_table(rows):
     """Return what each technique reached and what it costs as a table."""
     cells = [["technique", "in bits", "test error, %", "bytes", "fit, CPU s", "a row, µs"]]
+    machine = usual_machine(rows)
     for name, runs, errors in rows:
+        timed = [run for run in runs if run["machine"] == machine] or runs
         seconds, each = (
-            [run[key] for run in runs] for key in ("fit_cpu_seconds", "microseconds_a_row")
+            [run[key] for run in timed] for key in ("fit_cpu_seconds", "microseconds_a_row")
         )
         cells.append(
             [
@@ -113,7 +123,7 @@ def technique_parts(data, network, in_both_themes):
     seeds = " to ".join(str(n) for n in dict.fromkeys((seeds[0], seeds[-1])))
     return [
         f"{DATA[data]}, {NETWORKS[network]}, {records[0]['epochs_run']} epochs, "
-        f"seeds of a technique: {seeds}:\n",
+        f"seeds of a technique: {seeds}; times on {usual_machine(rows)}:\n",
         *(
             f".. figure:: /generated/{name}-{theme}.svg\n   :class: only-{theme}\n"
             f"   :alt: Test error of every technique on {DATA[data]}.\n"
