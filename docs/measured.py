@@ -1,6 +1,7 @@
 """What every technique reached on one network, and the papers' figures, from stored results."""
 
 import json
+import math
 from collections import Counter
 from statistics import mean, median
 
@@ -64,9 +65,10 @@ def technique_table(rows):
     cells = [["technique", "in bits", "test error, %", "bytes", "fit, CPU s", "a row, µs"]]
     machine = usual_machine(rows)
     for name, runs, errors in rows:
-        timed = [run for run in runs if run["machine"] == machine] or runs
+        timed = [run for run in runs if run["machine"] == machine]
         seconds, each = (
-            [run[key] for run in timed] for key in ("fit_cpu_seconds", "microseconds_a_row")
+            median(run[key] for run in timed) if timed else math.nan
+            for key in ("fit_cpu_seconds", "microseconds_a_row")
         )
         cells.append(
             [
@@ -74,8 +76,8 @@ def technique_table(rows):
                 kind_of(name),
                 of_seeds(errors),
                 f"{runs[0]['nbytes']:,}",
-                f"{median(seconds):.0f}",
-                f"{median(each):.1f}",
+                f"{seconds:.0f}".replace("nan", "–"),
+                f"{each:.1f}".replace("nan", "–"),
             ]
         )
     return list_table(cells)
