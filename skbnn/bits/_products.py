@@ -31,6 +31,8 @@ _FEW_ROWS = 32
 _MANY_ROWS = 256
 _MANY_PARITIES = 128
 
+# What is inlined "always" is so before compilation: a chain of kernels compiles it once, not twice.
+
 
 @intrinsic(prefer_literal=True)
 def _store_counts(typing, n_vectors, rows, steps, first, last, units, block, out, out_step):
