@@ -16,6 +16,7 @@ from skbnn.bits.layouts import (
     lanes_for,
     unit_masks,
 )
+from skbnn.bits.magnitudes import magnitude_steps
 from skbnn.bits.packing import (
     complement,
     n_words,
@@ -41,6 +42,7 @@ __all__ = [
     "interleave",
     "interleave_planes",
     "lanes_for",
+    "magnitude_steps",
     "n_words",
     "open_layout",
     "pack_bits",

@@ -6,11 +6,14 @@ bits, ties to even, which LLVM turns into vectors where it would call a function
 would a check for division by zero be in the way of vectors, hence NumPy's rules of errors.
 
 Batch norm with a sign behind it reads a batch twice on each way, for moments and for results, and
-writes nothing in between. Sums run over a few rows in float32 and then go on in float64.
+writes nothing in between. Sums run over a few rows in float32 and then go on in float64. What takes
+the place of the sign's derivative is a clip, or a table of any even function.
 """
 
 import numpy as np
 from numba import njit
+
+from skbnn.bits.magnitudes import DIGITS, FIRST_STEP, LAST_STEP
 
 __all__ = [
     "clipped_gradient",
@@ -22,6 +25,7 @@ __all__ = [
     "round_rows",
     "scale_sums",
     "spread_levels",
+    "tabulated_gradient",
 ]
 
 _MAGNITUDE = np.int32(0x7FFFFFFF)
@@ -29,6 +33,7 @@ _TINY = np.finfo(np.float32).tiny
 _LEVELS = np.float32(127)
 _SHIFT = np.float32(1.5 * 2**23)
 _ROWS = 64
+_DIGITS, _FIRST, _LAST = np.int32(DIGITS), np.int32(FIRST_STEP), np.int32(LAST_STEP)
 
 
 @njit(cache=True, nogil=True)
@@ -200,3 +205,17 @@ def clipped_gradient(x, grad, weights, means, slopes, shifts, bound, constants, 
             passed = grad[n, i] if abs(y) <= bound else np.float32(0)
             of_batch = constants[i] + parts[i] * centred
             out[n, i] = slopes[i] * passed - weight * of_batch
+
+
+@njit(cache=True, nogil=True)
+def tabulated_gradient(x, grad, means, slopes, shifts, table, out):
+    """Multiply a gradient by a function of the size of each column's affine map."""
+    n_rows, n_columns = x.shape
+    sizes = np.empty(n_columns, np.float32)
+    bits = sizes.view(np.int32)
+    for n in range(n_rows):
+        for i in range(n_columns):
+            sizes[i] = abs((x[n, i] - means[i]) * slopes[i] + shifts[i])
+        for i in range(n_columns):
+            step = min(max((bits[i] >> _DIGITS) - _FIRST, np.int32(0)), _LAST)
+            out[n, i] = grad[n, i] * table[step]

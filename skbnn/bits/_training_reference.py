@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from skbnn.bits.magnitudes import DIGITS, FIRST_STEP, LAST_STEP
+
 __all__ = [
     "clipped_gradient",
     "clipped_moments",
@@ -12,6 +14,7 @@ __all__ = [
     "round_rows",
     "scale_sums",
     "spread_levels",
+    "tabulated_gradient",
     "unfold_images",
 ]
 
@@ -186,6 +189,27 @@ def clipped_gradient(x, grad, weights, means, slopes, shifts, bound, constants, 
 def _passed(x, grad, means, slopes, shifts, bound):
     """Return the gradient where the affine map is small, 0 elsewhere."""
     return np.where(np.abs((x - means) * slopes + shifts) <= bound, grad, np.float32(0))
+
+
+def tabulated_gradient(x, grad, means, slopes, shifts, table, out):
+    """Multiply a gradient by a function of the size of each column's affine map.
+
+    Parameters
+    ----------
+    x : float32 ndarray of shape (n_rows, n_columns)
+        Numbers.
+    grad : float32 ndarray of the same shape
+        Gradient.
+    means, slopes, shifts : float32 ndarray of shape (n_columns,)
+        The map, ``(x - mean) * slope + shift``, computed in float32.
+    table : float32 ndarray of shape (n_steps,)
+        The function at each of :func:`skbnn.bits.magnitude_steps`.
+    out : float32 ndarray of shape (n_rows, n_columns)
+        Their product.
+    """
+    sizes = np.abs((x - means) * slopes + shifts)
+    steps = (sizes.view(np.int32) >> DIGITS) - FIRST_STEP
+    out[...] = grad * table[steps.clip(0, LAST_STEP)]
 
 
 def unfold_images(images, height, width, padding, out):

@@ -30,6 +30,7 @@ from skbnn.bits._training import (
     round_rows,
     scale_sums,
     spread_levels,
+    tabulated_gradient,
 )
 from skbnn.bits._unfolding import unfold_images
 
@@ -71,6 +72,7 @@ __all__ = [
     "signed_sums",
     "spread_levels",
     "sum_products",
+    "tabulated_gradient",
     "threshold_sums",
     "unfold_images",
 ]

@@ -33,6 +33,7 @@ from skbnn.bits._training_reference import (
     round_rows,
     scale_sums,
     spread_levels,
+    tabulated_gradient,
     unfold_images,
 )
 from skbnn.bits.packing import WORD_BITS, n_words, pack_bits, unpack_bits
@@ -75,6 +76,7 @@ __all__ = [
     "signed_sums",
     "spread_levels",
     "sum_products",
+    "tabulated_gradient",
     "threshold_sums",
     "unfold_images",
 ]

@@ -27,7 +27,17 @@ __all__ = [
 
 
 class Surrogate:
-    """Base of all surrogates: ``d sign(x) / dx`` is replaced by a function of your choice."""
+    """Base of all surrogates: ``d sign(x) / dx`` is replaced by a function of your choice.
+
+    Attributes
+    ----------
+    tabulated : bool, default=False
+        Whether large batches may take the derivative from a table, where it is a function of
+        ``abs(x)`` and the progress alone, and slow. The table has 256 values for each doubling of
+        ``abs(x)``: x is off by half a step, a 512th of it, at most.
+    """
+
+    tabulated = False
 
     def backward(self, grad, x, progress):
         """Return the gradient with respect to the input of sign.
@@ -97,6 +107,8 @@ class Tanh(Surrogate):
     Kim and Smaragdis, Bitwise Neural Networks, 2016, arXiv 1601.06071.
     """
 
+    tabulated = True
+
     def backward(self, grad, x, progress):  # noqa: D102
         return torch.ops.aten.tanh_backward(grad, torch.tanh(x))
 
@@ -116,6 +128,8 @@ class EDE(Surrogate):
     Qin et al., IR-Net, CVPR 2020, arXiv 1909.10788. The paper's text has ``t_min = 0.1``, the
     published figures were made with 1e-3.
     """
+
+    tabulated = True
 
     def __init__(self, t_min=1e-3, t_max=10.0):
         self.t_min = t_min
@@ -145,6 +159,8 @@ class Power(Surrogate):
     Wu et al., Estimator Meets Equilibrium Perspective (ReSTE), ICCV 2023, arXiv 2308.06689.
     """
 
+    tabulated = True
+
     def __init__(self, o_max=3.0, m=0.1, t=1.5):
         self.o_max = o_max
         self.m = m
@@ -171,6 +187,8 @@ class SignSwish(Surrogate):
     ----------
     Darabi et al., BNN+, 2018, arXiv 1812.11800.
     """
+
+    tabulated = True
 
     def __init__(self, b=5.0):
         self.b = b

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from skbnn.bits import magnitude_steps
+
 SHAPES = [(0, 3), (1, 1), (3, 17), (65, 100), (7, 1), (5, 0)]
 
 
@@ -125,6 +127,28 @@ def test_gradient_of_a_clipped_sign(kernels, rng, guarded, frozen):
     np.testing.assert_array_equal(products, (passed * (x - means)).sum(0))
     of_batch = weights[:, None] * (constants + parts * (x - means))
     np.testing.assert_array_equal(out, slopes * passed - of_batch)
+
+
+def test_gradient_by_a_table(kernels, rng, guarded, frozen):
+    steps = magnitude_steps()
+    x = rng.normal(size=(70, 33)).astype(np.float32)
+    # Around every power of two that begins or ends the table, and where it has no step.
+    x[0, :12] = [2**-9, 2**-8, -(2**-8), 0, 1, -1, 512, -1024, 1e30, -np.inf, 1e-40, 1023]
+    grad = rng.normal(size=x.shape).astype(np.float32)
+    means, shifts = np.zeros(33, np.float32), np.zeros(33, np.float32)
+    slopes = rng.choice([-1, 1], 33).astype(np.float32)
+    out = guarded(x.shape, np.float32)
+    norm = frozen(means, slopes, shifts)
+    kernels.tabulated_gradient(*frozen(x, grad), *norm, frozen(steps), out)
+    sizes = np.abs(x).clip(steps[0], steps[-1])
+    np.testing.assert_allclose(out / grad, sizes, rtol=2**-9 + 1e-6)
+    assert out[0, 4] / grad[0, 4] == pytest.approx(1 + 2**-9)
+    # No more than a step between what is next to each other.
+    assert (np.diff(steps) / steps[:-1]).max() < 2**-7.9
+    norm = frozen(means + 1, slopes * 2, shifts + 3)
+    kernels.tabulated_gradient(*frozen(x, grad), *norm, frozen(steps), out)
+    found = np.abs((x - 1) * (slopes * 2) + 3).clip(steps[0], steps[-1])
+    np.testing.assert_allclose(out / grad, found, rtol=2**-9 + 1e-6)
 
 
 @pytest.mark.parametrize("window", [(1, 1), (3, 3), (5, 3), (7, 1)])

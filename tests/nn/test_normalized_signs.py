@@ -48,6 +48,42 @@ def test_equals_norm_and_sign(n, n_units, is_weighted, surrogate):
     assert (found[0][1] != 0).any() or n == 2
 
 
+@pytest.mark.parametrize("surrogate", ["power", "ede", "tanh", "sign_swish", "approx_sign"])
+def test_large_batches_take_slow_derivatives_from_a_table(surrogate):
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(1100, 65, generator=generator)
+    grad = torch.randn(z.shape, generator=generator)
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        norm, quantizer = made(65, surrogate)
+        norm, quantizer.progress = norm.to(dtype), 0.5
+        x = z.to(dtype, copy=True).requires_grad_()
+        quantizer.normalized(x, norm).backward(grad.to(dtype))
+        found.append((x.grad, norm.gamma.grad, norm.beta.grad))
+    is_table = quantizer.surrogate.tabulated
+    assert is_table == (surrogate != "approx_sign")
+    for ours, theirs in zip(*found, strict=True):
+        error = float((ours - theirs).norm() / theirs.norm())
+        # "power" has jumps, whose places the table knows to within a step.
+        assert error < (0.02 if surrogate == "power" else 2e-3)
+        assert (error > 1e-5) == is_table
+
+
+def test_a_surrogate_of_ones_own_is_asked_for_every_number():
+    class Uneven:
+        def backward(self, grad, x, progress):
+            return torch.where(x > 0, grad, -2 * grad)
+
+    z = torch.randn(1100, 65, generator=torch.Generator().manual_seed(0))
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        norm, quantizer = made(65, Uneven)
+        x = z.to(dtype, copy=True).requires_grad_()
+        quantizer.normalized(x, norm.to(dtype)).sum().backward()
+        found.append(x.grad)
+    torch.testing.assert_close(found[0], found[1].float(), rtol=1e-3, atol=1e-4)
+
+
 def test_the_way_back_is_that_of_the_way_forth():
     """Parameters may have changed by then, as where several losses are summed up."""
     z = torch.randn(40, 5, generator=torch.Generator().manual_seed(0))
