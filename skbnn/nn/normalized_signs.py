@@ -3,12 +3,12 @@
 Apart, the two write and read a batch many times on the way forth and back, and memory is what
 bounds them. Together they read it twice on the way forth, once for moments, once for signs; and
 with a clipped gradient twice on the way back. A gradient that is a matter of logarithms and
-exponentials is read from a table, once the batch is so large that this is worth making one.
+exponentials is read from a table, where the batch is so large that this is worth making one.
 """
 
 import torch
 
-from skbnn.bits import backend, magnitude_steps
+from skbnn.bits import backend
 from skbnn.nn.arrays import arrays, kernels_take
 from skbnn.nn.normalizers import (
     BatchNorm,
@@ -17,13 +17,11 @@ from skbnn.nn.normalizers import (
     mapped,
     normalized_gradient,
 )
-from skbnn.nn.surrogates import Clipped
+from skbnn.nn.surrogates import Clipped, slope_table
 
 __all__ = ["are_fast", "normalized_signs"]
 
 _KERNELS = backend()
-_SIZES = torch.from_numpy(magnitude_steps())
-_MANY = 1 << 16
 
 
 def are_fast(z, normalizer):
@@ -86,9 +84,9 @@ class _NormalizedSigns(torch.autograd.Function):
 
 def _passed(z, grad, affine, surrogate, progress):
     """Return a gradient times the surrogate's derivative at the affine map of sums."""
-    if z.numel() < _MANY or not getattr(surrogate, "tabulated", False):
+    table = slope_table(surrogate, z, progress)
+    if table is None:
         return surrogate.backward(grad, mapped(z, affine), progress)
-    table = surrogate.backward(torch.ones_like(_SIZES), _SIZES, progress)
     passed = torch.empty(z.shape, dtype=z.dtype)
-    _KERNELS.tabulated_gradient(*arrays(z, grad), *affine, *arrays(table, passed))
+    _KERNELS.tabulated_gradient(*arrays(z, grad), *affine, table, passed.numpy())
     return passed

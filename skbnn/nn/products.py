@@ -201,8 +201,11 @@ class _Int8Product(torch.autograd.Function):
         x, planes, sizes, offset = ctx.saved_tensors
         grad_x = grad_w = None
         if ctx.needs_input_grad[0]:
-            of_planes = grad if sizes is None else (grad[:, None] * sizes).flatten(1)
+            # A size that all units share is taken to the scales, which are few.
+            shared = _shared_size(sizes)
+            of_planes = grad if shared is not None else (grad[:, None] * sizes).flatten(1)
             levels, scales = row_levels(of_planes)
+            scales *= 1.0 if shared is None else shared
             grad_x = scaled_floats(torch._int_mm(levels, planes), scales)
             if offset is not None:
                 grad_x.add_((grad @ offset)[:, None])
@@ -210,6 +213,13 @@ class _Int8Product(torch.autograd.Function):
             levels, scales = column_levels(grad)
             grad_w = scaled_floats(torch._int_mm(levels.t(), x), scales * ctx.grain)
         return grad_x, grad_w, None, None, None, None
+
+
+def _shared_size(sizes):
+    """Return the size of all units of a single plane, or None if they have several."""
+    if sizes is None:
+        return 1.0
+    return sizes[0, 0] if bool((sizes == sizes[0, :1]).all()) and len(sizes) == 1 else None
 
 
 class Dense:

@@ -10,6 +10,8 @@ import math
 import numpy as np
 import torch
 
+from skbnn.bits import magnitude_steps
+from skbnn.nn.arrays import kernels_take
 from skbnn.nn.named import named
 
 __all__ = [
@@ -22,8 +24,12 @@ __all__ = [
     "Surrogate",
     "Tanh",
     "make_surrogate",
+    "slope_table",
     "within",
 ]
+
+_SIZES = torch.from_numpy(magnitude_steps())
+_MANY = 1 << 16
 
 
 class Surrogate:
@@ -220,6 +226,28 @@ def within(grad, x, low, high):
     # What is next to 0 may count as 0.
     tiny = float(np.finfo(kind).tiny)
     return torch.ops.aten.hardtanh_backward(grad, x, float(low) - tiny, float(high) + tiny)
+
+
+def slope_table(surrogate, x, progress):
+    """Return a surrogate's derivative as a table, where a kernel shall read it from one.
+
+    Parameters
+    ----------
+    surrogate : object
+        A surrogate.
+    x : Tensor
+        Where the derivative is asked for; a table is worth it for many numbers.
+    progress : float
+        Share of the fit that is done, in [0, 1].
+
+    Returns
+    -------
+    table : float32 ndarray of shape (n_steps,) or None
+        At each of :func:`skbnn.bits.magnitude_steps`. None if the surrogate itself is to be asked.
+    """
+    if x.numel() < _MANY or not kernels_take(x) or not getattr(surrogate, "tabulated", False):
+        return None
+    return surrogate.backward(torch.ones_like(_SIZES), _SIZES, progress).numpy()
 
 
 _SURROGATES = {

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from skbnn.nn.quantizers import SignActivations
-from skbnn.nn.surrogates import EDE, Clipped, Surrogate, make_surrogate
+from skbnn.nn.quantizers import SignActivations, surrogate_sign
+from skbnn.nn.surrogates import EDE, Clipped, Surrogate, make_surrogate, slope_table
 
 POINTS = [-2.0, -1.0, -0.5, -0.05, 0.0, 0.05, 0.5, 1.0, 2.0]
 
@@ -65,6 +65,24 @@ def test_reaches_the_gradient_of_sign(name):
     quantizer(x).sum().backward()
     expected = [FORMULAS[name](point, 0.6) for point in POINTS]
     torch.testing.assert_close(x.grad, torch.tensor(expected, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("shape", [(70_000,), (1100, 65), (3, 4, 80, 80)])
+def test_many_numbers_take_a_slow_derivative_from_a_table(shape):
+    generator = torch.Generator().manual_seed(0)
+    x, grad = torch.randn(2, *shape, generator=generator)
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        of = x.to(dtype, copy=True).requires_grad_()
+        surrogate_sign(of, EDE(), 0.6).backward(grad.to(dtype))
+        found.append(of.grad.double())
+    error = float((found[0] - found[1]).norm() / found[1].norm())
+    assert 1e-6 < error < 2e-3
+    assert slope_table(EDE(), x, 0.6) is not None
+    assert slope_table(EDE(), x.double(), 0.6) is None
+    assert slope_table(EDE(), x.flatten()[:1000], 0.6) is None
+    assert slope_table(Clipped(), x, 0.6) is None
+    assert slope_table(object(), x, 0.6) is None
 
 
 def test_own_class_and_own_callable():

@@ -5,6 +5,7 @@ import torch
 
 from skbnn.bits import backend
 from skbnn.nn.arrays import arrays, as_rows, kernels_take
+from skbnn.nn.surrogates import slope_table
 
 __all__ = [
     "at_least",
@@ -129,7 +130,14 @@ class _Surrogated(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         (x,) = ctx.saved_tensors
-        return ctx.surrogate.backward(grad, x, ctx.progress), None, None
+        table = slope_table(ctx.surrogate, x, ctx.progress)
+        if table is None:
+            return ctx.surrogate.backward(grad, x, ctx.progress), None, None
+        passed, rows = torch.empty(x.shape, dtype=x.dtype), (len(x), x[0].numel())
+        zeros, ones = np.zeros(rows[1], np.float32), np.ones(rows[1], np.float32)
+        batch = arrays(x.view(rows), grad.reshape(rows))
+        _KERNELS.tabulated_gradient(*batch, zeros, ones, zeros, table, passed.view(rows).numpy())
+        return passed, None, None
 
 
 def surrogate_sign(x, surrogate, progress=0.0):
