@@ -219,7 +219,7 @@ def _shared_size(sizes):
     """Return the size of all units of a single plane, or None if they have several."""
     if sizes is None:
         return 1.0
-    return sizes[0, 0] if bool((sizes == sizes[0, :1]).all()) and len(sizes) == 1 else None
+    return sizes[0, 0] if len(sizes) == 1 and bool((sizes == sizes[0, 0]).all()) else None
 
 
 class Dense:

@@ -151,10 +151,11 @@ def test_product_with_weights_of_any_size(n):
 
 
 @needs_int8
+@pytest.mark.parametrize("is_shared", [False, True])
 @pytest.mark.parametrize("n_planes", [1, 3])
 @pytest.mark.parametrize("has_offset", [False, True])
 @pytest.mark.parametrize("grain", [1.0, 0.375])
-def test_product_with_planes(n_planes, has_offset, grain):
+def test_product_with_planes(n_planes, has_offset, grain, is_shared):
     generator = torch.Generator().manual_seed(3)
 
     def whole(low, high, *shape):
@@ -163,6 +164,8 @@ def test_product_with_planes(n_planes, has_offset, grain):
     x = whole(-60, 61, 250, 130).float() * grain
     planes = whole(0, 2, n_planes, 70, 130).to(torch.int8)
     sizes = whole(0, 200, n_planes, 70).float() / 256
+    if is_shared:
+        sizes = sizes[:, :1].expand(-1, 70)
     offset = whole(-100, 100, 70).float() / 256 if has_offset else None
     parts = Parts(planes, sizes, offset)
     weights = parts.value()
