@@ -17,7 +17,7 @@ from pairing import Peak, in_turn, ratio, table, write
 from torch import nn
 
 from skbnn import BinaryCNNClassifier, BinaryTransformerClassifier
-from skbnn.bits import backend, interleave, n_words, pack_bits
+from skbnn.bits import backend, comparison_layout, n_words, pack_bits
 from skbnn.nn.inputs import fit_input
 from skbnn.nn.randomness import make_generator
 from skbnn.nn.training import Examples, Run, Training
@@ -117,8 +117,8 @@ def convolutions(rng, arguments):
         side = 14 if n_in < 256 else 7
         images = pack_bits(rng.random((BATCH, side + 2, side + 2, n_in)) < 0.5)
         flat = pack_bits(rng.random((n_out, 9 * n_in)) < 0.5)
-        units, ends = interleave(flat, 32), np.array([0, side], np.int64)
-        limits = np.full((1, 1, len(units) * 32), 9 * n_in // 2, np.int64)
+        ends, bounds = np.array([0, side], np.int64), np.full((1, 1, n_out), 9 * n_in // 2)
+        units, limits = comparison_layout(flat, bounds, (3, 3))
         out = np.empty((BATCH, side, side, n_words(n_out)), np.uint64)
         x = torch.randn(BATCH, n_in, side, side)
         net = nn.Conv2d(n_in, n_out, 3, padding=1, bias=False)

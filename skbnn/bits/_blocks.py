@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["mismatches", "row_blocks"]
+__all__ = ["mismatches", "plain_units", "row_blocks"]
 
 _BLOCK_ELEMENTS = 1 << 18
 
@@ -21,3 +21,12 @@ def mismatches(rows, units, n_units):
         lane = units[:, word].reshape(-1)[:n_units]
         counts += np.bitwise_count(rows[:, word, None] ^ lane)
     return counts
+
+
+def plain_units(units, taps=(1, 1)):
+    """Return interleaved words for what :func:`~skbnn.bits.comparison_layout` has made of them."""
+    if units.shape[2] == 32:
+        return units
+    words = np.concatenate([units[:, :1], units[:, 1:] ^ units[:, :-1]], axis=1)
+    by_columns = words.reshape(len(units), *taps[::-1], -1, units.shape[2])
+    return by_columns.swapaxes(1, 2).reshape(units.shape)

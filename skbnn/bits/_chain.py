@@ -17,7 +17,6 @@ from skbnn.bits._products import compare_parities, compare_words, count_few
 __all__ = ["first_largest", "run_chain", "run_convolutions"]
 
 _ROWS = 256
-_LANES = 32
 _LEAST = np.int64(np.iinfo(np.int64).min)
 
 
@@ -63,9 +62,10 @@ def run_convolutions(X, thresholds, features, steps, sizes, table, words, limits
         return status
     word = limit = end = mask = 0
     for layer in range(len(table)):
-        n_bits, height, width, stride, n_blocks, n_words = table[layer, :6]
-        n_row_zones, n_column_zones, pool_height, pool_width, n_lines, n_columns = table[layer, 6:]
-        n_units, n_in, n_out = n_blocks * _LANES, images.shape[3], (n_blocks + 1) // 2
+        n_bits, height, width, stride, n_blocks, n_words, lanes = table[layer, :7]
+        n_row_zones, n_column_zones, pool_height, pool_width, n_lines, n_columns = table[layer, 7:]
+        n_units, n_in = n_blocks * lanes, images.shape[3]
+        n_out = -(-n_units // 64)
         units = words[word : word + n_words * n_units]
         bounds = limits[limit : limit + n_row_zones * n_column_zones * n_units]
         rows = ends[end : end + n_row_zones + 1]
@@ -81,7 +81,7 @@ def run_convolutions(X, thresholds, features, steps, sizes, table, words, limits
             masks[mask : mask + n_in],
             n_bits,
             (height, width, stride),
-            units.reshape(n_blocks, n_words, _LANES),
+            units.reshape(n_blocks, n_words, lanes),
             bounds.reshape(n_row_zones, n_column_zones, n_units),
             rows,
             columns,

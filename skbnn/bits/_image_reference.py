@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from skbnn.bits._blocks import mismatches, row_blocks
+from skbnn.bits._blocks import mismatches, plain_units, row_blocks
 from skbnn.bits._sums_reference import sum_products
-from skbnn.bits.packing import WORD_BITS, pack_bits, unpack_bits
+from skbnn.bits.packing import WORD_BITS, n_words, pack_bits, unpack_bits
 
 __all__ = [
     "compare_windows",
@@ -83,15 +83,17 @@ def compare_windows(images, height, width, stride, units, limits, rows, columns,
         Images of packed pixels, padding included.
     height, width, stride : int
         Size and step of the window.
-    units : uint64 ndarray of shape (n_blocks, height * width * n_words, 32)
-        Interleaved units; a unit's words are those of its pixels, row by row.
-    limits : int64 ndarray of shape (n_row_zones, n_column_zones, n_blocks * 32)
+    units : uint64 ndarray of shape (n_blocks, height * width * n_words, lanes)
+        Units as :func:`~skbnn.bits.comparison_layout` lays them out: with 32 lanes, a unit's words
+        are those of its pixels, row by row; with 16, their running parities column by column.
+    limits : int64 ndarray of shape (n_row_zones, n_column_zones, n_blocks * lanes)
         Limit of each unit in each zone; -1 for units that are padding, so that their bit is 0.
     rows, columns : int64 ndarray of shape (n_row_zones + 1,), (n_column_zones + 1,)
         Where zones begin and, at last, end.
-    out : uint64 ndarray of shape (n_images, n_rows, n_columns, n_words(n_blocks * 32))
+    out : uint64 ndarray of shape (n_images, n_rows, n_columns, n_words(n_blocks * lanes))
         Packed pixels of the bits ``mismatches <= limit``.
     """
+    units = plain_units(units, (height, width))
     zones = np.repeat(np.repeat(limits, np.diff(rows), 0), np.diff(columns), 1)
     for image, result in zip(images, out, strict=True):
         windows = _windows(image, height, width, stride)
@@ -139,7 +141,7 @@ def convolve_signs(images, pixel, n_bits, taps, units, limits, rows, columns, po
         Height and width over which bits are pooled, see :func:`pool_images`.
     minima : uint64 ndarray of shape (n_words(n_units),)
         Bits of which all have to be 1 in a pool.
-    out : uint64 ndarray of shape (n_images, pooled rows, pooled columns, n_words(n_blocks * 32))
+    out : uint64 ndarray of shape (n_images, pooled rows, pooled columns, n_words(n_blocks * lanes))
         Packed pixels.
     """
     places = (rows[-1], columns[-1])
@@ -273,12 +275,12 @@ def run_convolutions(X, thresholds, features, steps, sizes, table, words, limits
         See :func:`encode_images`.
     sizes : tuple of three ints
         Height, width and words of a pixel of the encoded images.
-    table : int64 ndarray of shape (n_layers, 12)
+    table : int64 ndarray of shape (n_layers, 13)
         Of each layer, as :func:`convolve_signs` takes it: bits of a pixel or 0; height, width and
-        step of the window; blocks and words of its units; zones of lines and of columns; height
-        and width of the pool; lines and columns of the pooled images.
+        step of the window; blocks, words and lanes of its units; zones of lines and of columns;
+        height and width of the pool; lines and columns of the pooled images.
     words : uint64 ndarray
-        The interleaved units of all layers, 32 lanes each, one after the other.
+        The units of all layers, one after the other.
     limits : int64 ndarray
         Their limits.
     ends : int64 ndarray
@@ -299,12 +301,12 @@ def run_convolutions(X, thresholds, features, steps, sizes, table, words, limits
         return status
     words, limits, ends, masks = map(_Taker, (words, limits, ends, masks))
     for layer in table:
-        (n_bits, *taps, n_blocks, width), zones, (*pool, n_lines, n_columns) = np.split(
-            layer, (6, 8)
+        (n_bits, *taps, n_blocks, width, lanes), zones, (*pool, n_lines, n_columns) = np.split(
+            layer, (7, 9)
         )
-        made = np.empty((len(X), n_lines, n_columns, (n_blocks + 1) // 2), np.uint64)
+        made = np.empty((len(X), n_lines, n_columns, n_words(n_blocks * lanes)), np.uint64)
         pixel, minima = masks.take(images.shape[3]), masks.take(made.shape[3])
-        units, bounds = words.take(n_blocks, width, 32), limits.take(*zones, n_blocks * 32)
+        units, bounds = words.take(n_blocks, width, lanes), limits.take(*zones, n_blocks * lanes)
         rows, columns = map(ends.take, zones + 1)
         convolve_signs(
             images, pixel, n_bits, taps, units, bounds, rows, columns, pool, minima, made

@@ -6,7 +6,9 @@ parity, ``p_w+2``, and a carry that is worth two. So over a whole row, bit by bi
 
     sum_w popcount(x_w) = popcount(p_W) + 2 sum_k popcount(carry_k),
 
-with a carry for each pair of words; a first word that has no partner is where the parity starts.
+with a carry for each pair of words; a first word that has no partner is paired with a word of
+zeros. And if the parity does not start from zeros but from ``p_0``, the sum has the ones of
+``p_0`` too. So windows that begin anywhere in a row of running parities can be counted.
 
 A full adder would cost what the population count does that it saves. But the parity of mismatches
 is the mismatch of parities: where rows and units are given by their running parities, ``p`` is one
@@ -29,13 +31,15 @@ _CARRY = 0b01110100
 """Truth table of the carry, by the bits (``p_w``, ``p_w+1``, ``p_w+2``) as a number."""
 
 
-def count_pairs(tile):
+def count_pairs(tile, is_inside=False):
     """Emit the counts of a tile whose rows and units are given by their running parities.
 
     Parameters
     ----------
     tile : Tile
         Its rows are single runs.
+    is_inside : bool, default=False
+        Whether the parity of a row goes on from the word before it, instead of from zeros.
 
     Returns
     -------
@@ -63,12 +67,22 @@ def count_pairs(tile):
         for parity, (middle, last) in zip(before, parities(words), strict=True):
             yield _carry(tile, parity, middle, last), last
 
+    def carry_of_first(index, before):
+        """Yield the same for a word behind one of zeros."""
+        for parity, (last,) in zip(before, parities([index]), strict=True):
+            yield _carry(tile, parity, parity, last), last
+
+    first = zeros
+    if is_inside:
+        spread = [tile.load_spread(tile.rows, row, INT64(-1)) for row in range(tile.height)]
+        first = [parity for parity in spread for _ in range(tile.n_vectors)]
     n_single = builder.and_(n_words, INT64(1))
-    first = tile.loop(n_single, zeros, lambda word, _: [last for (last,) in parities([word])])
+    counts, middle = tile.tally(n_single, zeros, first, carry_of_first)
     n_pairs = builder.lshr(n_words, INT64(1))
-    counts, last = tile.tally(n_pairs, zeros, first, carries)
+    counts, last = tile.tally(n_pairs, counts, middle, carries)
     twice = map(builder.add, counts, counts)
-    return list(map(builder.add, twice, map(tile.popcount, last)))
+    found = map(builder.add, twice, map(tile.popcount, last))
+    return list(map(builder.sub, found, map(tile.popcount, first)))
 
 
 def _carry(tile, before, middle, last):

@@ -1,9 +1,9 @@
 """Kernels of products of one plane: counts of mismatches stored, compared, or searched.
 
 All end the one tile of :mod:`~skbnn.bits._tile`. What ends it decides which kernel it makes: counts
-are stored, or compared and packed, or only the nearest unit is kept. Comparisons of wide rows with
-many units count by pairs of words, as :mod:`~skbnn.bits._pairs` does. Rows are taken in blocks that
-stay in the first levels of cache while all units pass over them.
+are stored, or compared and packed, or only the nearest unit is kept. Comparisons of wide rows or
+windows with many units count by pairs of words, as :mod:`~skbnn.bits._pairs` does. Rows are taken
+in blocks that stay in the first levels of cache while all units pass over them.
 
 Intrinsics and their kernels share this file because a cached kernel is renewed only when the file
 that defines it changes.
@@ -68,6 +68,18 @@ def _store_bits_of_pairs(typing, n_vectors, rows, steps, first, last, units, blo
     def emit(context, builder, signature, values):
         for tile in tiles(context, builder, signature, values):
             _emit_bits(tile, count_pairs(tile), signature.args[7:], values[7:])
+        return context.get_dummy_value()
+
+    return signature_of(n_vectors, rows, steps, first, last, units, block, limits, out), emit
+
+
+@intrinsic(prefer_literal=True)
+def _store_bits_of_strips(typing, n_vectors, rows, steps, first, last, units, block, limits, out):
+    """Write the same, the parities of rows going on from the words before them."""
+
+    def emit(context, builder, signature, values):
+        for tile in tiles(context, builder, signature, values):
+            _emit_bits(tile, count_pairs(tile, is_inside=True), signature.args[7:], values[7:])
         return context.get_dummy_value()
 
     return signature_of(n_vectors, rows, steps, first, last, units, block, limits, out), emit
@@ -193,6 +205,9 @@ def count_windows(images, height, width, stride, units, out):
 @njit(cache=True, nogil=True)
 def compare_windows(images, height, width, stride, units, limits, rows, columns, out):
     """Compare the mismatches of windows and units with limits: a whole convolution."""
+    if units.shape[2] == 16:
+        _compare_strips(images, height, width, stride, units, limits, rows, columns, out)
+        return
     n_words = images.shape[3]
     steps = (stride * n_words, height, images.shape[2] * n_words, width * n_words)
     for n in range(len(images)):
@@ -205,6 +220,46 @@ def compare_windows(images, height, width, stride, units, limits, rows, columns,
                     for j in range(len(columns) - 1):
                         first, last, bounds = columns[j], columns[j + 1], limits[i, j]
                         _store_bits(4, line, steps, first, last, units, block, bounds, bits)
+
+
+@njit(cache=True, nogil=True)
+def _compare_strips(images, height, width, stride, units, limits, rows, columns, out):
+    """Do the same with units given by running parities, column by column of a window.
+
+    A strip is as many lines of an image as a window has, column by column, so that windows are
+    single runs of it, and overlap.
+    """
+    n_rows, n_columns, n_words = out.shape[1], images.shape[2], images.shape[3]
+    length = height * n_words
+    strips = np.empty((n_rows, 1 + n_columns * length), np.uint64)
+    steps = (stride * length, 1, 0, width * length)
+    for n in range(len(images)):
+        for y in range(n_rows):
+            _running_parities(images[n, y * stride : y * stride + height], strips[y])
+        if len(units) % 4:
+            out[n, :, :, -1] = 0
+        for block in range(len(units)):
+            for i in range(len(rows) - 1):
+                for y in range(rows[i], rows[i + 1]):
+                    strip, bits = strips[y, 1:], out[n, y]
+                    for j in range(len(columns) - 1):
+                        first, last, bounds = columns[j], columns[j + 1], limits[i, j]
+                        _store_bits_of_strips(
+                            2, strip, steps, first, last, units, block, bounds, bits
+                        )
+
+
+@njit(cache=True, nogil=True)
+def _running_parities(lines, strip):
+    """Write the running parities of some lines of pixels, column by column, behind a word of 0."""
+    parity, place = np.uint64(0), 0
+    strip[0] = parity
+    for x in range(lines.shape[1]):
+        for line in range(len(lines)):
+            for word in range(lines.shape[2]):
+                parity ^= lines[line, x, word]
+                place += 1
+                strip[place] = parity
 
 
 @njit(cache=True, nogil=True)

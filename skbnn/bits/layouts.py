@@ -16,7 +16,8 @@ __all__ = [
 ]
 
 _LINE_BYTES = 64
-_WIDE, _MANY = 12, 256
+_MANY = 256
+_WIDE, _WIDE_WINDOW = 12, 32
 
 
 def lanes_for(n_units):
@@ -71,7 +72,7 @@ def interleave(words, lanes):
     return units
 
 
-def comparison_layout(words, limits):
+def comparison_layout(words, limits, taps=None):
     """Lay out packed units for a comparison, as the kernel is fastest with, and their limits.
 
     Wide rows and many units are counted by pairs of words, which takes running parities; those of
@@ -81,15 +82,17 @@ def comparison_layout(words, limits):
     ----------
     words : uint64 ndarray of shape (n_units, n_words)
         Canonical rows, one for each unit.
-    limits : int64 ndarray of shape (n_units,)
+    limits : int64 ndarray of shape (..., n_units)
         The most mismatches with which the bit of a unit is 1.
+    taps : tuple of two ints, default=None
+        Height and width of the window whose pixels the words are, line by line; none for rows.
 
     Returns
     -------
     units : uint64 ndarray of shape (n_blocks, n_words, lanes)
         Interleaved words in blocks of 32 lanes; or, in blocks of 16, running parities: word w is
-        the exclusive or of words 0 to w.
-    limits : int64 ndarray of shape (n_blocks * lanes,)
+        the exclusive or of words 0 to w, the pixels of a window taken column by column.
+    limits : int64 ndarray of shape (..., n_blocks * lanes)
         The limits, and -1 for the missing units of the last block.
 
     Examples
@@ -103,12 +106,15 @@ def comparison_layout(words, limits):
     >>> units[0, :4, 0]
     array([1, 0, 1, 0], dtype=uint64)
     """
-    by_pairs = len(words) >= _MANY and words.shape[1] >= _WIDE
+    n_units, width = words.shape
+    by_pairs = n_units >= _MANY and width >= (_WIDE_WINDOW if taps else _WIDE)
+    if by_pairs and taps:
+        words = words.reshape(n_units, *taps, -1).swapaxes(1, 2).reshape(n_units, width)
     units = interleave(words, 16 if by_pairs else 32)
-    for word in range(1, words.shape[1] if by_pairs else 0):
+    for word in range(1, width if by_pairs else 0):
         units[:, word] ^= units[:, word - 1]
-    padded = np.full(len(units) * units.shape[2], -1, np.int64)
-    padded[: len(limits)] = limits
+    padded = np.full((*limits.shape[:-1], len(units) * units.shape[2]), -1, np.int64)
+    padded[..., :n_units] = limits
     return units, padded
 
 

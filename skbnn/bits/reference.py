@@ -9,7 +9,7 @@ that memory stays bounded.
 import numpy as np
 
 from skbnn.bits._activations_reference import bend, bend_moments, level_moments, quantize_levels
-from skbnn.bits._blocks import mismatches, row_blocks
+from skbnn.bits._blocks import mismatches, plain_units, row_blocks
 from skbnn.bits._image_reference import (
     compare_windows,
     convolve_signs,
@@ -114,8 +114,7 @@ def compare_mismatches(rows, units, limits, out):
     out : uint64 ndarray of shape (n_rows, n_words(n_blocks * lanes))
         Packed rows of the bits ``popcount(rows[n] ^ unit[m]) <= limits[m]``.
     """
-    if units.shape[2] == 16:
-        units = np.concatenate([units[:, :1], units[:, 1:] ^ units[:, :-1]], axis=1)
+    units = plain_units(units)
     for block in row_blocks(len(rows), len(limits)):
         out[block] = pack_bits(mismatches(rows[block], units, len(limits)) <= limits)
 

@@ -95,7 +95,7 @@ def _prepare_convolutions(operations, kernels):
     for layer in layers:
         pixel, n_bits, taps, words, bounds, lines, columns, pool, minima = layer.fused_layout()
         zones = bounds.shape[:2]
-        table.append((n_bits, *taps, *words.shape[:2], *zones, *pool, *layer.window.pooled))
+        table.append((n_bits, *taps, *words.shape, *zones, *pool, *layer.window.pooled))
         units.append(words.ravel())
         limits.append(bounds.ravel())
         ends += [lines, columns]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from skbnn.bits import interleave, lanes_for, n_words, unpack_bits
+from skbnn.bits import comparison_layout, lanes_for, n_words, unpack_bits
 from skbnn.packed.checks import require, require_array, require_bits
 from skbnn.packed.linear import BinaryProduct
 from skbnn.packed.operation import Operation, register
@@ -86,11 +86,11 @@ class BinaryConv(BinaryProduct):
             Padding pixel, gathered bits, taps, units, limits, lines, columns, pool and minima.
         """
         layout = layout_of(self.window, self.weights.words, self.padding_value == 1)
-        units, n_units = interleave(layout.words[0], 32), self.weights.n_units
         *ends, correction = self.corrections()
-        n_bits, thresholds = self.weights.n_bits, self.output.thresholds.astype(np.int64)
-        limits = np.full((*correction.shape[:2], len(units) * 32), -1, np.int64)
-        limits[..., :n_units] = (n_bits - thresholds + correction) // 2
+        n_bits, n_units = self.weights.n_bits, self.weights.n_units
+        limits = (n_bits - self.output.thresholds.astype(np.int64) + correction) // 2
+        read = (1, 1) if layout.gathered_bits else self.window.kernel
+        units, limits = comparison_layout(layout.words[0], limits, read)
         minima = np.zeros(n_words(n_units), np.uint64) if self.minima is None else self.minima
         taps = (*self.window.kernel, self.window.stride)
         return (

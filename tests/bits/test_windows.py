@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skbnn.bits import interleave, lanes_for, n_words, pack_bits
+from skbnn.bits import comparison_layout, interleave, lanes_for, n_words, pack_bits
 
 # Image height and width, channels, units, window height and width, stride.
 SHAPES = [
@@ -16,6 +16,9 @@ SHAPES = [
     (28, 28, 3, 64, 3, 3, 1),
     (1, 20, 12, 70, 1, 7, 2),
     (3, 3, 64, 100, 3, 3, 1),
+    # By pairs of words: an even and an odd number of them, and units that fill no last block.
+    (9, 7, 256, 300, 3, 3, 1),
+    (8, 9, 129, 256, 5, 3, 2),
     pytest.param(8, 6, 70, 40, 3, 3, 1, id="compact"),
     pytest.param(7, 9, 5, 70, 5, 3, 2, id="compact-strided"),
 ]
@@ -77,13 +80,13 @@ def test_compare_windows(
     expected = mismatches(images, units, stride)
     _, n_rows, n_columns, _ = expected.shape
     row_ends, column_ends = zones(rng, n_rows), zones(rng, n_columns)
-    blocks = packed_units(units, 32)
-    limits = np.full((len(row_ends) - 1, len(column_ends) - 1, 32 * len(blocks)), -1)
     middle = rows * columns * n_bits // 2
-    limits[..., :n_units] = rng.integers(middle - 3, middle + 4, limits[..., :n_units].shape)
-    of_places = np.repeat(
-        np.repeat(limits, np.diff(row_ends), 0), np.diff(column_ends), 1
-    )[..., :n_units]  # fmt: skip
+    shape = len(row_ends) - 1, len(column_ends) - 1, n_units
+    bounds = rng.integers(middle - 3, middle + 4, shape)
+    of_places = np.repeat(np.repeat(bounds, np.diff(row_ends), 0), np.diff(column_ends), 1)
+    words = pack_bits(units).reshape(n_units, -1)
+    blocks, limits = comparison_layout(words, bounds, (rows, columns))
+    assert (blocks.shape[2] == 16) == (n_units >= 256 and words.shape[1] >= 32)
     out = guarded((n_images, n_rows, n_columns, n_words(n_units)), np.uint64)
     kernels.compare_windows(
         frozen(pack_bits(images)), rows, columns, stride, blocks, *frozen(limits, row_ends),
@@ -188,10 +191,8 @@ def random_layer(rng, random_bits, images, n_units, rows, columns, stride, pool,
     minima = random_bits(n_units)
     parts = [bits[:, i :: pool[0]][:, : n_lines // pool[0]] for i in range(pool[0])]
     expected = np.where(minima, np.all(parts, 0), np.any(parts, 0))
-    flat = pack_bits(units.reshape(n_units, -1)) if gathers else None
-    blocks = interleave(flat, 32) if gathers else packed_units(units, 32)
-    bounds = np.full((*limits.shape[:2], len(blocks) * 32), -1, np.int64)
-    bounds[..., :n_units] = limits
+    flat = pack_bits(units.reshape(n_units, -1) if gathers else units).reshape(n_units, -1)
+    blocks, bounds = comparison_layout(flat, limits, (1, 1) if gathers else (rows, columns))
     ends = lines, np.array([0, n_places])
     taps, n_gathered = (rows, columns, stride), n_bits if gathers else 0
     return (pack_bits(pixel), n_gathered, taps, blocks, bounds, *ends, pool, pack_bits(minima)), (
@@ -216,7 +217,11 @@ def test_convolve_signs(
 
 
 # Units, window height and width, stride, pool, whether windows are gathered.
-LAYERS = [(70, 3, 3, 1, (2, 1), True), (33, 1, 5, 2, (1, 1), False), (130, 3, 3, 1, (1, 1), False)]
+LAYERS = [
+    (70, 3, 3, 1, (2, 1), True),
+    (100, 1, 5, 2, (1, 1), False),
+    (270, 3, 7, 1, (1, 1), False),
+]
 
 
 @pytest.mark.parametrize("n_layers", [1, 2, 3])
@@ -231,7 +236,7 @@ def test_run_convolutions(kernels, random_bits, guarded, frozen, rng, n_layers, 
         layer, bits = random_layer(rng, random_bits, bits, *shape)
         pixel, n_bits, taps, units, limits, lines, columns, pool, minima = layer
         zones = limits.shape[:2]
-        table.append([n_bits, *taps, *units.shape[:2], *zones, *pool, *bits.shape[1:3]])
+        table.append([n_bits, *taps, *units.shape, *zones, *pool, *bits.shape[1:3]])
         for parts, new in zip(arrays, [[units], [limits], [lines, columns], [pixel, minima]],
                               strict=True):  # fmt: skip
             parts += [array.ravel() for array in new]

@@ -70,7 +70,7 @@ def check_coded(window, n_units, technique, padding_value, seed, kernels):
 @pytest.mark.parametrize("backend_name", ["numba", "numpy"])
 def test_coded(window, padding_value, backend_name):
     for technique in (BNN, replace(BNN, name="softplus", nonlinearity=torch.nn.Softplus)):
-        for n_units in (1, 33, 64):
+        for n_units in (1, 33, 64, 257):
             check_coded(window, n_units, technique, padding_value, 0, backend(backend_name))
 
 

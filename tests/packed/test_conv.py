@@ -35,6 +35,7 @@ CASES = [
     ((4, 4, 130), 70, (7, 7), 1, (1, 1)),
     ((9, 32, 3), 40, (3, 3), 1, (2, 2)),
     ((28, 28, 12), 32, (3, 3), 1, (2, 2)),
+    ((6, 7, 200), 260, (3, 3), 1, (2, 3)),
 ]
 cases = pytest.mark.parametrize(("shape", "n_units", "kernel", "stride", "size"), CASES)
 paddings = pytest.mark.parametrize("padding_value", [-1, 0, 1])
