@@ -27,6 +27,7 @@ __all__ = [
     "nearest_units",
 ]
 
+_CALLED = "5def170f2d50570c"
 _FEW_ROWS = 32
 _MANY_ROWS = 256
 _MANY_PARITIES = 128

@@ -15,6 +15,7 @@ from skbnn.bits._tile import INT32, INT64, signature_of, tiles
 
 __all__ = ["add_scaled", "code_products", "sum_products", "sum_windows"]
 
+_CALLED = "d51af9a6cf651bfd"
 _FEW_ROWS = 32
 _MANY_ROWS = 256
 

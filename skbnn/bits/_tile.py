@@ -18,8 +18,8 @@ It is written in LLVM's intermediate language, on vectors of eight words, becaus
 vectorisers miss it on most targets; where a processor lacks an instruction, LLVM finds others.
 
 What ends a tile is an intrinsic beside its kernels, in :mod:`~skbnn.bits._products` and
-:mod:`~skbnn.bits._sums`. A cached kernel is renewed only when its own file changes: after an edit
-of this one, touch those too. Lanes and half words are little-endian.
+:mod:`~skbnn.bits._sums`. A cached kernel is renewed only when its own file changes; ``_CALLED``
+there is a digest of what it calls, this file too. Lanes and half words are little-endian.
 """
 
 from llvmlite import ir

@@ -6,8 +6,8 @@ unit, transposed to bits along tokens. For the second product is one of signs to
 tokens a column of values sums up to its ones less its mismatches with them. Words are cut out of
 the tokens' rows by shifts, so heads of any size need no padding there.
 
-A cached kernel is renewed only when its own file changes: after an edit of one that it calls, touch
-this file too.
+A cached kernel is renewed only when its own file changes, which therefore names what it calls:
+``_CALLED`` is a digest of it.
 """
 
 import numpy as np
@@ -20,6 +20,7 @@ from skbnn.bits.packing import WORD_BITS
 
 __all__ = ["attend", "gather_bits"]
 
+_CALLED = "45e3d7d5bbf4b17a"
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
 _LANES = 32
 _SHARE_BITS = 16

@@ -28,6 +28,7 @@ __all__ = [
     "tabulated_gradient",
 ]
 
+_CALLED = "7863259596c47c86"
 _MAGNITUDE = np.int32(0x7FFFFFFF)
 _TINY = np.finfo(np.float32).tiny
 _LEVELS = np.float32(127)
