@@ -135,7 +135,7 @@ class _Surrogated(torch.autograd.Function):
             return ctx.surrogate.backward(grad, x, ctx.progress), None, None
         passed, rows = torch.empty(x.shape, dtype=x.dtype), (len(x), x[0].numel())
         zeros, ones = np.zeros(rows[1], np.float32), np.ones(rows[1], np.float32)
-        batch = arrays(x.view(rows), grad.reshape(rows))
+        batch = arrays(x.reshape(rows), grad.reshape(rows))
         _KERNELS.tabulated_gradient(*batch, zeros, ones, zeros, table, passed.view(rows).numpy())
         return passed, None, None
 
